@@ -1,0 +1,60 @@
+"""Typed readers for environment variables. Owns parsing and its errors; never decides a default's meaning."""
+
+import os
+
+TRUE = {"1", "true", "yes", "on"}
+FALSE = {"0", "false", "no", "off", ""}
+
+
+class ConfigurationError(SystemExit):
+    """A setting cannot be used. Its message is one sentence a person can act on; the process ends with status 1."""
+
+
+def env_str(name: str, default: str = "") -> str:
+    """The variable's text, or `default` when unset or empty."""
+    return os.environ.get(name) or default
+
+
+def env_int(name: str, default: int, *, least: int = 0) -> int:
+    """The variable as an integer >= `least`. Raises ConfigurationError when it is anything else."""
+    text = os.environ.get(name)
+    if not text:
+        return default
+    try:
+        value = int(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a whole number, not {text!r}.") from None
+    if value < least:
+        raise ConfigurationError(f"{name} must be at least {least}, not {value}.")
+    return value
+
+
+def env_float(name: str, default: float) -> float:
+    """The variable as a number of seconds or the like. Raises ConfigurationError when it is not a positive number."""
+    text = os.environ.get(name)
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a number, not {text!r}.") from None
+    if not 0 < value < float("inf"):
+        raise ConfigurationError(f"{name} must be a positive number, not {text!r}.")
+    return value
+
+
+def env_bool(name: str, *, default: bool = False) -> bool:
+    """The variable as true or false. Raises ConfigurationError on any other word."""
+    text = os.environ.get(name)
+    if text is None:
+        return default
+    if text.lower() in TRUE:
+        return True
+    if text.lower() in FALSE:
+        return False
+    raise ConfigurationError(f"{name} must be true or false, not {text!r}.")
+
+
+def env_list(name: str, default: str = "") -> list[str]:
+    """The variable as a comma-separated list, blanks dropped."""
+    return [part.strip() for part in env_str(name, default).split(",") if part.strip()]

@@ -1,0 +1,203 @@
+"""Every Django setting, read from the environment. Apps read them through django.conf, never from the environment."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from psycopg.conninfo import conninfo_to_dict
+
+from config.environment import ConfigurationError, env_bool, env_float, env_int, env_list, env_str
+
+VERSION = "0.1.0"
+BASE_DIR = Path(__file__).resolve().parent.parent
+STATE_DIR = Path(env_str("WEFT_STATE_DIR", ".weft")).resolve()
+
+# --- who may talk to us -------------------------------------------------------------------------------------------
+# `manage.py up` writes a key of its own under .weft; a deployment sets SECRET_KEY.
+SECRET_KEY = env_str("SECRET_KEY", "development-only-key-never-used-outside-a-checkout-of-the-source")
+DEBUG = env_bool("DEBUG")
+ALLOWED_HOSTS = env_list("ALLOWED_HOSTS", "*")
+CSRF_TRUSTED_ORIGINS = env_list("CSRF_TRUSTED_ORIGINS")
+SECURE_COOKIES = env_bool("SECURE_COOKIES")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_COOKIES
+SECURE_SSL_REDIRECT = env_bool("SECURE_SSL_REDIRECT")
+SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("TRUST_PROXY") else None
+X_FRAME_OPTIONS = "DENY"
+
+# --- what is installed --------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_celery_beat",
+    "config",
+    "assistants",
+    "threads",
+    "runs",
+]
+
+# The middleware of people's pages steps aside for API paths: see config/middleware.py.
+MIDDLEWARE = [
+    "config.middleware.SecurityMiddleware",
+    "config.middleware.SessionMiddleware",
+    "config.middleware.CommonMiddleware",
+    "config.middleware.CsrfViewMiddleware",
+    "config.middleware.AuthenticationMiddleware",
+    "config.middleware.MessageMiddleware",
+    "config.middleware.XFrameOptionsMiddleware",
+    "config.middleware.ErrorMiddleware",
+]
+PAGES_PREFIXES = ("/admin/",)
+
+ROOT_URLCONF = "config.urls"
+ASGI_APPLICATION = "config.asgi.application"
+APPEND_SLASH = False
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
+]
+STATIC_URL = "/static/"
+STATIC_ROOT = STATE_DIR / "static"
+STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
+LANGUAGE_CODE = "en-us"
+TIME_ZONE = "UTC"
+USE_TZ = True
+
+# --- PostgreSQL ---------------------------------------------------------------------------------------------------
+# `manage.py up` sets DATABASE_URI to its embedded server when nobody else has.
+DATABASE_URI = env_str("DATABASE_URI", env_str("POSTGRES_URI", "postgresql://localhost/weft"))
+DATABASE_POOL_SIZE = env_int("LANGGRAPH_POSTGRES_POOL_MAX_SIZE", 20, least=2)
+
+
+def _database(uri: str) -> dict[str, Any]:
+    try:
+        parts = conninfo_to_dict(uri)
+    except Exception as error:
+        raise ConfigurationError(f"DATABASE_URI is not a PostgreSQL address: {error}") from None
+    return {
+        "ENGINE": "django.db.backends.postgresql",
+        "NAME": str(parts.pop("dbname", "weft")),
+        "USER": str(parts.pop("user", "")),
+        "PASSWORD": str(parts.pop("password", "")),
+        "HOST": str(parts.pop("host", "")),
+        "PORT": str(parts.pop("port", "")),
+        "OPTIONS": {
+            "connect_timeout": 10,
+            **parts,
+            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10},
+        },
+    }
+
+
+DATABASES = {"default": _database(DATABASE_URI)}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- Redis: the bell for Celery, the event log, the Channels layer -------------------------------------------------
+REDIS_URI = env_str("REDIS_URI_CUSTOM", env_str("REDIS_URI", "redis://localhost:6379/0"))
+REDIS_KEY_PREFIX = env_str("REDIS_KEY_PREFIX", "weft:")
+CHANNEL_LAYERS = {
+    "default": {
+        "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
+        "CONFIG": {"hosts": [REDIS_URI], "prefix": f"{REDIS_KEY_PREFIX}asgi"},
+    },
+}
+
+# --- Celery: carries run ids only; the row is the truth ------------------------------------------------------------
+CELERY_BROKER_URL = REDIS_URI.replace("unix://", "redis+socket://", 1)
+CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": REDIS_KEY_PREFIX, "ack_emulation": False}
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_DEFAULT_QUEUE = "runs"
+CELERY_TASK_ROUTES = {"config.tick.*": {"queue": "ticks"}}
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_TIMEZONE = "UTC"
+
+# --- the graphs and how they run ------------------------------------------------------------------------------------
+LANGGRAPH_CONFIG_FILE = Path(env_str("WEFT_CONFIG", "langgraph.json")).resolve()
+LANGSERVE_GRAPHS = env_str("LANGSERVE_GRAPHS")
+LANGGRAPH_API_URL = env_str("LANGGRAPH_API_URL")
+N_JOBS_PER_WORKER = env_int("N_JOBS_PER_WORKER", 10)
+BG_JOB_TIMEOUT_SECS = env_float("BG_JOB_TIMEOUT_SECS", 86400.0)
+BG_JOB_MAX_RETRIES = env_int("BG_JOB_MAX_RETRIES", 3, least=1)
+BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS = env_float("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180.0)
+RUN_LEASE_SECONDS = env_float("RUN_LEASE_SECONDS", 30.0)
+RUN_LEASE_RENEWAL_SECONDS = env_float("RUN_LEASE_RENEWAL_SECONDS", 10.0)
+RUN_SWEEP_SECONDS = env_float("RUN_SWEEP_SECONDS", 5.0)
+
+# --- streams ---------------------------------------------------------------------------------------------------------
+RESUMABLE_STREAM_TTL_SECONDS = env_int("RESUMABLE_STREAM_TTL_SECONDS", 120, least=1)
+EVENT_LOG_MAX_LENGTH = env_int("EVENT_LOG_MAX_LENGTH", 100_000, least=100)
+HEARTBEAT_SECONDS = 5.0
+
+# --- HTTP ------------------------------------------------------------------------------------------------------------
+HTTP_MAX_REQUEST_BODY_BYTES = env_int("HTTP_MAX_REQUEST_BODY_BYTES", 314_572_800, least=1)
+# The limit above is kept while the body arrives (config/http.py); Django's own would answer 400 instead of 413.
+DATA_UPLOAD_MAX_MEMORY_SIZE = None
+CORS_ALLOW_ORIGINS = env_list("CORS_ALLOW_ORIGINS", "*")
+CORS_CONFIG = env_str("CORS_CONFIG")
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["config.rest.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["config.rest.JSONParser"],
+    "DEFAULT_AUTHENTICATION_CLASSES": [],
+    "DEFAULT_PERMISSION_CLASSES": [],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.rest.JSONOnly",
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "config.errors.drf_exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Weft",
+    "DESCRIPTION": "An open, self-hosted agent server.",
+    "VERSION": VERSION,
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+}
+
+# --- the log -----------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env_str("LOG_LEVEL", "INFO").upper()},
+    "loggers": {"httpx": {"level": "WARNING"}, "celery": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+}
+
+if CORS_CONFIG:
+    try:
+        CORS_CONFIG_OPTIONS: dict[str, Any] = json.loads(CORS_CONFIG)
+    except ValueError:
+        raise ConfigurationError("CORS_CONFIG must be a JSON object.") from None
+else:
+    CORS_CONFIG_OPTIONS = {}
+
+# LangSmith tracing would send data off the machine; it stays off unless somebody asks for it by its own variables.
+os.environ.setdefault("LANGSMITH_TRACING", "false")
