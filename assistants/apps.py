@@ -1,0 +1,9 @@
+"""Django's entry for the assistants app."""
+
+from django.apps import AppConfig
+
+
+class AssistantsConfig(AppConfig):
+    """What can run."""
+
+    name = "assistants"

@@ -1,0 +1,121 @@
+"""Somebody's langgraph.json, read and checked. Owns its form; never imports what it names.
+
+Source: contract/platform.md 8.1 and 8.2. Each section may come from an environment variable instead.
+"""
+
+import functools
+import json
+import os
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from dotenv import dotenv_values
+
+
+class ProjectError(Exception):
+    """langgraph.json cannot be used; the message is one sentence."""
+
+
+@dataclass(frozen=True)
+class GraphEntry:
+    """One graph of the file: where it is and what it is for."""
+
+    graph_id: str
+    path: str
+    symbol: str
+    description: str | None = None
+
+
+@dataclass(frozen=True)
+class Project:
+    """The file's sections, checked. `root` is the directory its relative paths start from."""
+
+    root: Path
+    graphs: dict[str, GraphEntry]
+    dependencies: list[str] = field(default_factory=list)
+    env: dict[str, str] = field(default_factory=dict)
+    default_configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+@functools.cache
+def project() -> Project:
+    """The project this process serves. Raises ProjectError."""
+    root = settings.LANGGRAPH_CONFIG_FILE.parent
+    document = _document()
+    graphs = document.get("graphs")
+    if not isinstance(graphs, dict) or not graphs:
+        raise ProjectError(f"{_source()} names no graphs: it needs a non-empty 'graphs' object.")
+    return Project(
+        root=root,
+        graphs={graph_id: _entry(graph_id, value) for graph_id, value in graphs.items()},
+        dependencies=[str(part) for part in document.get("dependencies", ["."])],
+        env=_env(document.get("env"), root),
+        default_configs=_json_object("LANGGRAPH_CONFIG"),
+    )
+
+
+def prepare_process() -> None:
+    """Put the project's variables and local dependencies where its code expects them."""
+    current = project()
+    for name, value in current.env.items():
+        os.environ.setdefault(name, value)
+    for part in [".", *current.dependencies]:
+        folder = (current.root / part).resolve()
+        if part.startswith(".") and folder.is_dir() and str(folder) not in sys.path:
+            sys.path.append(str(folder))
+
+
+def _source() -> str:
+    return "LANGSERVE_GRAPHS" if settings.LANGSERVE_GRAPHS else str(settings.LANGGRAPH_CONFIG_FILE)
+
+
+def _document() -> dict[str, Any]:
+    if settings.LANGSERVE_GRAPHS:
+        return {"graphs": _json_object("LANGSERVE_GRAPHS")}
+    path = settings.LANGGRAPH_CONFIG_FILE
+    try:
+        document = json.loads(path.read_text())
+    except FileNotFoundError:
+        raise ProjectError(f"{path} does not exist; name another with --config.") from None
+    except (OSError, ValueError) as error:
+        raise ProjectError(f"{path} cannot be read: {error}.") from None
+    if not isinstance(document, dict):
+        raise ProjectError(f"{path} must hold a JSON object.")
+    return document
+
+
+def _json_object(name: str) -> dict[str, Any]:
+    text = os.environ.get(name) or "{}"
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise ProjectError(f"{name} is not JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise ProjectError(f"{name} must be a JSON object.")
+    return value
+
+
+def _entry(graph_id: str, value: Any) -> GraphEntry:
+    description = None
+    if isinstance(value, dict):
+        value, description = value.get("path"), value.get("description")
+    if not isinstance(value, str) or ":" not in value:
+        raise ProjectError(
+            f"Graph '{graph_id}' needs a path of the form ./file.py:variable or package.module:variable."
+        )
+    path, symbol = value.rsplit(":", 1)
+    return GraphEntry(graph_id, path, symbol, description)
+
+
+def _env(value: Any, root: Path) -> dict[str, str]:
+    if isinstance(value, dict):
+        return {name: str(text) for name, text in value.items()}
+    if not isinstance(value, str):
+        return {}
+    path = root / value
+    if not path.is_file():
+        raise ProjectError(f"The env file {path} does not exist.")
+    return {name: text for name, text in dotenv_values(path).items() if text is not None}

@@ -1,0 +1,125 @@
+"""Bodies and answers of the assistants endpoints. Source: contract/core.md 3."""
+
+from typing import Any
+
+from rest_framework import serializers
+
+from assistants.models import Assistant, AssistantVersion
+from config.errors import BadRequest
+from config.paging import Page, select_field
+from config.rest import Body, Choice, Identifier, Integer, Moment, Object, Text
+
+ASSISTANT_FIELDS = (
+    "assistant_id",
+    "graph_id",
+    "config",
+    "context",
+    "metadata",
+    "name",
+    "created_at",
+    "updated_at",
+    "version",
+    "description",
+)
+
+
+class ConfigBody(Body):
+    """`config`: three keys are checked, any other is kept."""
+
+    tags = serializers.ListField(child=Text(), required=False)
+    recursion_limit = Integer(required=False)
+    configurable = Object(required=False)
+
+    def to_internal_value(self, data: Any) -> dict[str, Any]:
+        """The whole object, with the known keys checked."""
+        checked = super().to_internal_value(data)
+        kept = {name: value for name, value in data.items() if value is not None or name not in self.fields}
+        return {**kept, **checked}
+
+
+class AssistantPatchBody(Body):
+    """What can be said of an assistant."""
+
+    writes = True
+
+    graph_id = Text(required=False)
+    config = ConfigBody(required=False)
+    context = Object(required=False)
+    metadata = Object(required=False)
+    name = Text(required=False)
+    description = Text(required=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """configurable and context exclude each other. Raises BadRequest (400)."""
+        if attrs.get("config", {}).get("configurable") and attrs.get("context"):
+            raise BadRequest("Cannot specify both configurable and context. Prefer setting context alone.")
+        return attrs
+
+
+class AssistantBody(AssistantPatchBody):
+    """A new assistant."""
+
+    graph_id = Text()
+    assistant_id = Identifier(required=False)
+    if_exists = Choice(["raise", "do_nothing"], required=False)
+
+
+class AssistantCountBody(Body):
+    """Which assistants to count."""
+
+    metadata = Object(required=False)
+    graph_id = Text(required=False)
+    name = Text(required=False)
+
+
+class AssistantSearchBody(AssistantCountBody, Page):
+    """Which assistants to list, and how."""
+
+    sort_by = Choice(["assistant_id", "created_at", "updated_at", "name", "graph_id"], required=False)
+    sort_order = Choice(["asc", "desc"], required=False)
+    select = select_field(ASSISTANT_FIELDS)
+
+
+class VersionsBody(Page):
+    """Which versions to list."""
+
+    metadata = Object(required=False)
+
+
+class LatestBody(Body):
+    """The version to go back to."""
+
+    version = Integer(required=False)
+
+
+class VersionSerializer(serializers.Serializer[AssistantVersion]):
+    """An assistant as it was in one version."""
+
+    assistant_id = serializers.UUIDField()
+    graph_id = serializers.CharField()
+    config = Object()
+    context = Object()
+    metadata = Object()
+    name = serializers.CharField()
+    created_at = Moment()
+    version = serializers.IntegerField()
+    description = serializers.CharField(allow_null=True)
+
+
+class AssistantSerializer(VersionSerializer, serializers.Serializer[Assistant]):  # type: ignore[misc]
+    """The assistant object."""
+
+    updated_at = Moment()
+
+
+def mirrored(body: dict[str, Any]) -> dict[str, Any]:
+    """The body's changes with config.configurable and context copied onto each other (contract/core.md 3.5, 3.6)."""
+    changes = {name: body[name] for name in ("graph_id", "config", "context") if name in body}
+    config, context = body.get("config") or {}, body.get("context") or {}
+    if config.get("configurable"):
+        changes["context"] = dict(config["configurable"])
+    elif context:
+        changes["config"] = {**config, "configurable": dict(context)}
+    if not changes.get("config"):
+        changes.pop("config", None)
+    return changes

@@ -1,0 +1,46 @@
+"""`manage.py web`: the HTTP server alone. Needs PostgreSQL and Redis at the addresses given, starts neither."""
+
+import signal
+from typing import Any
+
+import uvicorn
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandParser
+
+from config import ports, reachable
+
+DRAIN_SECONDS = 10
+
+
+class Command(BaseCommand):
+    """Serve until SIGTERM or SIGINT; then let open requests finish for ten seconds."""
+
+    help = "Serve the API and the pages."
+    requires_system_checks = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """Where to listen."""
+        parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+        parser.add_argument("--port", type=int, default=2024, help="port to listen on (default: %(default)s)")
+        parser.add_argument("--access-log", action="store_true", help="print a line for each request")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the server. Raises ConfigurationError when the port is taken or a server does not answer."""
+        listener = ports.listen(options["host"], options["port"])
+        reachable.check_postgres(settings.DATABASE_URI)
+        reachable.check_redis(settings.REDIS_URI)
+        # uvicorn raises the signal again after its clean stop, which then is no failure.
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, lambda *_: None)
+        config = uvicorn.Config(
+            "config.asgi:application",
+            loop="uvloop",
+            http="httptools",
+            lifespan="auto",
+            log_config=None,
+            log_level="info" if options["access_log"] else "warning",
+            access_log=options["access_log"],
+            server_header=False,
+            timeout_graceful_shutdown=DRAIN_SECONDS,
+        )
+        uvicorn.Server(config).run(sockets=[listener])

@@ -1,0 +1,189 @@
+"""`manage.py up`: everything on this machine in one terminal. Owns the order in which things start.
+
+Imports no Django: this process lives as long as the others and should cost next to nothing.
+"""
+
+import argparse
+import http.client
+import os
+import secrets
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+from config import embedded, ports, reachable, settings, state
+from config.environment import ConfigurationError
+from config.processes import Program
+from config.supervisor import Child, StopRequested, Supervisor
+from config.terminal import Terminal
+
+# Callers go first, then those who work for them, then what all of them stand on.
+STOP_ORDER = ("web", "worker", "beat", "redis", "postgres")
+MANAGE = (sys.executable, str(settings.BASE_DIR / "manage.py"))
+SERVER_SECONDS = 60.0
+ERRAND_SECONDS = 600.0
+WEB_SECONDS = 120.0
+ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (told apart, not bound)
+ADMIN_CREATED = "created the login admin"
+
+
+class StartFailed(ConfigurationError):
+    """A part did not start. Its own lines have been shown before."""
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run until a signal; gives 0. Raises ConfigurationError (exit status 1) when something cannot start."""
+    options = _options(argv)
+    if options.config:
+        os.environ["WEFT_CONFIG"] = str(Path(options.config).resolve())
+    with state.locked(settings.STATE_DIR), ExitStack() as stack:
+        ports.listen(options.host, options.port).close()
+        addresses = stack.enter_context(state.addresses(settings.STATE_DIR))
+        supervisor = Supervisor(Terminal(), STOP_ORDER)
+        up = Up(supervisor, options, addresses)
+        # Sockets outside the state directory go after the servers that the supervisor stops.
+        stack.callback(up.clear)
+        with suppress(StopRequested), supervisor:
+            up.start()
+            supervisor.watch()
+        supervisor.terminal.say("Stopped.")
+    return 0
+
+
+class Up:
+    """One start of everything."""
+
+    def __init__(self, supervisor: Supervisor, options: argparse.Namespace, addresses: Path) -> None:
+        self.supervisor = supervisor
+        self.options = options
+        self.addresses = addresses
+        self.terminal = supervisor.terminal
+        self.servers: list[embedded.Server] = []
+
+    def start(self) -> None:
+        """Start everything and say so. Raises StopRequested, or ConfigurationError when something cannot start."""
+        os.environ["PYTHONUNBUFFERED"] = "1"
+        os.environ["SECRET_KEY"] = os.environ.get("SECRET_KEY") or state.secret_key(settings.STATE_DIR)
+        # The slowest part of a start, and it needs no server: let it run while they start.
+        graphs = self.supervisor.begin(Program("graphs", (*MANAGE, "graphs")))
+        self._start_redis()
+        self._start_postgres()
+        names = ("DATABASE_URI", "REDIS_URI", "SECRET_KEY")
+        state.write_addresses(self.addresses, {name: os.environ[name] for name in names if name in os.environ})
+        password = secrets.token_urlsafe(12)
+        program = Program("prepare", (*MANAGE, "prepare"), env={"DJANGO_SUPERUSER_PASSWORD": password})
+        prepare = self.supervisor.begin(program)
+        self._finish_graphs(graphs)
+        self._finish(prepare, "Preparing the database and the pages", "The database cannot be prepared.")
+        self._start_parts()
+        self._banner(password if any(ADMIN_CREATED in line for line in prepare.kept) else "")
+
+    def clear(self) -> None:
+        """Remove what stopped servers leave behind."""
+        for server in self.servers:
+            server.clear()
+
+    # --- PostgreSQL and Redis -----------------------------------------------------------------------------------
+
+    def _start_redis(self) -> None:
+        if uri := os.environ.get("REDIS_URI_CUSTOM") or os.environ.get("REDIS_URI"):
+            reachable.check_redis(uri)
+        else:
+            os.environ["REDIS_URI"] = self._start_server(embedded.redis_server(settings.STATE_DIR))
+
+    def _start_postgres(self) -> None:
+        if uri := os.environ.get("DATABASE_URI") or os.environ.get("POSTGRES_URI"):
+            reachable.check_postgres(uri)
+            return
+        if setup := embedded.postgres_setup(settings.STATE_DIR):
+            errand = self.supervisor.begin(setup)
+            self._finish(errand, "Setting up PostgreSQL, this once", "PostgreSQL's directory cannot be set up.")
+        server = embedded.postgres_server(settings.STATE_DIR)
+        os.environ["DATABASE_URI"] = self._start_server(server)
+        embedded.create_database(server)
+
+    def _start_server(self, server: embedded.Server) -> str:
+        self.servers.append(server)
+        name = server.program.name
+        child = self.supervisor.start(server.program, quiet=True)
+        self.supervisor.wait_for(lambda: bool(child.failures) or server.is_ready(), f"Starting {name}", SERVER_SECONDS)
+        if not server.is_ready():
+            raise StartFailed(f"The embedded {name} does not start.")
+        return server.uri
+
+    # --- what must be right before anything is served -----------------------------------------------------------
+
+    def _finish_graphs(self, errand: Child) -> None:
+        """The traceback of a graph that cannot be imported goes out bare: its lines first, then one sentence."""
+        if self.supervisor.finish(errand, "Importing the graphs", ERRAND_SECONDS):
+            *traceback, sentence = errand.kept or ["The graphs cannot be imported."]
+            sys.stderr.writelines(f"{line}\n" for line in traceback)
+            raise StartFailed(sentence)
+
+    def _finish(self, errand: Child, doing: str, sentence: str) -> None:
+        if self.supervisor.finish(errand, doing, ERRAND_SECONDS):
+            for line in errand.kept:
+                errand.show(line)
+            raise StartFailed(sentence)
+
+    # --- what serves --------------------------------------------------------------------------------------------
+
+    def _start_parts(self) -> None:
+        host, port = self.options.host, self.options.port
+        argv = [*MANAGE, "web", "--host", host, "--port", str(port)]
+        if self.options.access_log:
+            argv.append("--access-log")
+        web = self.supervisor.start(Program("web", tuple(argv), grace=15.0))
+        for number in range(1, self._workers() + 1):
+            # A run in progress may use up all of its grace; then the worker needs a moment to hand it back.
+            grace = settings.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS + 5.0
+            name = f"worker-{number}"
+            self.supervisor.start(Program(name, (*MANAGE, "worker", "--name", name), grace=grace))
+        self.supervisor.wait_for(lambda: bool(web.failures) or self._answers(), "Starting the server", WEB_SECONDS)
+        if not self._answers():
+            raise StartFailed("The server does not start.")
+        # Nothing is due in the first second, and two cores are busy enough until here.
+        self.supervisor.start(Program("beat", (*MANAGE, "beat")))
+
+    def _workers(self) -> int:
+        return int(self.options.workers) if settings.N_JOBS_PER_WORKER else 0
+
+    def _answers(self) -> bool:
+        host = ANY_ADDRESS.get(self.options.host, self.options.host)
+        connection = http.client.HTTPConnection(host, self.options.port, timeout=2.0)
+        with suppress(OSError, http.client.HTTPException):
+            connection.request("GET", "/ok")
+            return connection.getresponse().status == 200
+        return False
+
+    def _banner(self, password: str) -> None:
+        host = ANY_ADDRESS.get(self.options.host, self.options.host)
+        url = f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
+        login = (
+            f"admin / {password}   (shown this once)"
+            if password
+            else "admin   (forgotten? manage.py changepassword admin)"
+        )
+        self.terminal.progress("Weft is ready.")
+        rows = {"API": url, "docs": f"{url}/docs", "admin": f"{url}/admin/", "login": login}
+        if not self._workers():
+            rows["workers"] = "none here: runs wait for a worker started elsewhere"
+        self.terminal.plain("")
+        for name, text in rows.items():
+            self.terminal.plain(f"    {name:<8} {text}")
+        self.terminal.plain("\n    Ctrl-C stops everything.\n")
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="manage.py up", description="Start everything in this terminal.")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=2024, help="port to listen on (default: %(default)s)")
+    parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
+    parser.add_argument("--config", default="", help="the langgraph.json to serve (default: ./langgraph.json)")
+    parser.add_argument("--access-log", action="store_true", help="print a line for each request")
+    return parser.parse_args(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

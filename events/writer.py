@@ -1,0 +1,74 @@
+"""Writes one run's parts to the log without making the run wait: what is produced while a batch is on its way is the
+next batch. Bounded; says what happens when it is full.
+"""
+
+import asyncio
+import logging
+import time
+
+from redis.exceptions import RedisError
+
+from events.log import Part, append
+
+logger = logging.getLogger(__name__)
+
+FULL_PARTS = 10_000
+FULL_BYTES = 16 * 1024 * 1024
+BATCH = 500  # parts a Redis call; a larger one would hold Redis up for everybody else
+GIVE_UP_SECONDS = 60.0
+
+
+class LogWriter:
+    """The outgoing parts of one run. When it is full `put` waits, so the graph runs no faster than Redis takes it.
+
+    Without Redis for 60 s the parts at hand are dropped and the run goes on: its state is in PostgreSQL, and whoever
+    follows is told from there.
+    """
+
+    def __init__(self, stream: str, run_id: str) -> None:
+        self.stream = stream
+        self.run_id = run_id
+        self.waiting: list[Part] = []
+        self.size = 0
+        self.flushing: asyncio.Task[None] | None = None
+        self.lost = False
+
+    async def put(self, event: str, data: bytes) -> None:
+        """Add a part; waits only while the buffer is full."""
+        if self.lost:
+            return
+        self.waiting.append(Part(self.run_id, event, data))
+        self.size += len(data)
+        if self.flushing is None:
+            self.flushing = asyncio.create_task(self._flush())
+        if len(self.waiting) >= FULL_PARTS or self.size >= FULL_BYTES:
+            await self.drained()
+
+    async def drained(self) -> None:
+        """Wait until everything put so far is in the log (or given up)."""
+        if self.flushing is not None:
+            await asyncio.shield(self.flushing)
+
+    async def _flush(self) -> None:
+        try:
+            while self.waiting:
+                batch, self.waiting = self.waiting[:BATCH], self.waiting[BATCH:]
+                self.size -= sum(len(part.data) for part in batch)
+                await self._append(batch)
+        finally:
+            self.flushing = None
+
+    async def _append(self, batch: list[Part]) -> None:
+        deadline = time.monotonic() + GIVE_UP_SECONDS
+        pause = 0.05
+        while not self.lost:
+            try:
+                await append(self.stream, self.run_id, batch)
+                return
+            except RedisError as error:
+                if time.monotonic() > deadline:
+                    logger.error("Parts of run %s are lost, the event log did not answer: %s", self.run_id, error)
+                    self.lost = True
+                    self.waiting.clear()
+                await asyncio.sleep(pause)
+                pause = min(pause * 2, 2.0)

@@ -1,0 +1,290 @@
+"""The verbs that create and cancel runs. Synchronous, one transaction each; never executes a graph.
+
+Lock order: thread row, then runs. Source: contract/core.md 5.3 to 5.9.
+"""
+
+import logging
+from collections.abc import Iterable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from assistants.graphs import default_assistant_ids
+from assistants.models import Assistant
+from config import loop
+from config.celery import app
+from config.errors import BadRequest, Conflict, Invalid, NotFound
+from config.rest import parse_uuid
+from events import log
+from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_config
+from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
+from threads.checkpointer import delete_run_checkpoints
+from threads.models import Thread, ThreadStatus
+from threads.removal import delete_threads
+
+logger = logging.getLogger(__name__)
+EXECUTE = "runs.execute"  # the Celery task's name; tasks.py imports this module, so it is sent by name
+
+
+class ThreadBusy(Conflict):
+    """`multitask_strategy=reject` met another run."""
+
+    default_detail = "Thread is already running a task. Wait for it to finish or choose a different multitask strategy."
+
+
+class NotCancellable(NotFound):
+    """The run has ended already."""
+
+    default_detail = "Run is not pending or running"
+
+
+def resolve_assistant(text: str) -> UUID:
+    """The assistant id behind an id or a registered graph id. Raises Invalid."""
+    defaults = default_assistant_ids()
+    if text in defaults:
+        return defaults[text]
+    try:
+        return parse_uuid(text, "assistant ID")
+    except Invalid:
+        names = ", ".join(sorted(defaults))
+        raise Invalid(
+            f"Invalid assistant: '{text}'. Must be either:\n- A valid assistant UUID, or\n"
+            f"- One of the registered graphs: {names}"
+        ) from None
+
+
+def create_run(thread_id: UUID, body: dict[str, Any], caller: Caller) -> Run:
+    """Create a run on a thread, by the body's `if_not_exists` and `multitask_strategy`.
+
+    Raises Invalid, BadRequest, NotFound and ThreadBusy; nothing is written then.
+    """
+    assistant_id = _checked(body)
+    with transaction.atomic():
+        assistant = _assistant(assistant_id)
+        thread, existed = _lock_or_create(thread_id, assistant, body)
+        strategy = body.get("multitask_strategy", MultitaskStrategy.ENQUEUE)
+        others = list(Run.objects.filter(thread=thread).in_flight().in_turn().select_for_update()) if existed else []
+        if others and strategy == MultitaskStrategy.REJECT:
+            raise ThreadBusy
+        run = _insert(assistant, thread, body, caller, existed=existed, temporary=False)
+        if strategy in (MultitaskStrategy.INTERRUPT, MultitaskStrategy.ROLLBACK):
+            reason = f"superseded by run {run.run_id} (multitask_strategy={strategy})"
+            _cancel_all(others, CancelAction(strategy), reason)
+        if existed and thread.status != ThreadStatus.BUSY:
+            _occupy(thread, assistant, body)
+    return run
+
+
+def create_stateless_run(body: dict[str, Any], caller: Caller) -> Run:
+    """Create a run on a thread of its own. Raises Invalid, BadRequest and NotFound; nothing is written then."""
+    assistant_id = _checked(body)
+    if (body.get("command") or {}).get("resume"):
+        raise BadRequest("You must provide a thread_id when resuming.")
+    temporary = body.get("on_completion", "delete") == "delete"
+    with transaction.atomic():
+        assistant = _assistant(assistant_id)
+        thread = _new_thread(uuid7(), assistant, body)
+        thread.save(force_insert=True)
+        return _insert(assistant, thread, body, caller, existed=False, temporary=temporary)
+
+
+def create_batch(bodies: Iterable[dict[str, Any]], caller: Caller) -> list[Run]:
+    """Create several stateless runs, all or none."""
+    with transaction.atomic():
+        return [create_stateless_run(body, caller) for body in bodies]
+
+
+def cancel_run(run: Run, action: CancelAction, reason: str) -> None:
+    """Ask for the run's end: a pending one ends here and now, a running one at its worker. Raises NotCancellable."""
+    with transaction.atomic():
+        _lock_threads([run.thread_id])
+        found = list(Run.objects.filter(run_id=run.run_id, cancel_action=None).in_flight().select_for_update())
+        if not found:
+            raise NotCancellable
+        _cancel_all(found, action, reason)
+        release_thread(run.thread_id)
+
+
+def cancel_runs(runs: Iterable[Run], action: CancelAction, reason: str) -> int:
+    """Ask for the end of those still in flight, a thread at a time; returns how many there were."""
+    count = 0
+    for run in runs:
+        try:
+            cancel_run(run, action, reason)
+        except NotCancellable:
+            continue
+        count += 1
+    return count
+
+
+def cancel_for_assistant(assistant_id: UUID, with_threads: bool) -> None:
+    """An assistant is being deleted: end its runs, and delete its threads if that was asked for."""
+    runs = list(Run.objects.filter(assistant_id=assistant_id).in_flight())
+    cancel_runs(runs, CancelAction.INTERRUPT, f"assistant {assistant_id} was deleted")
+    if with_threads:
+        found = Thread.objects.filter(metadata__contains={"assistant_id": str(assistant_id)})
+        delete_threads(found.values_list("thread_id", flat=True))
+
+
+def release_thread(thread_id: UUID) -> None:
+    """Recompute a thread's status after a run of it went away unexecuted. Call it inside a transaction."""
+    thread = Thread.objects.select_for_update().filter(thread_id=thread_id).first()
+    if thread:
+        thread.release(busy=Run.objects.filter(thread_id=thread_id).in_flight().exists())
+
+
+def ring(run: Run) -> None:
+    """Tell the workers about a pending run, after commit. When Redis is down the sweeper tells them later."""
+    transaction.on_commit(partial(_send, str(run.run_id)), robust=True)
+
+
+def ring_next(thread_id: UUID) -> None:
+    """Ring for the thread's next run, if one is due."""
+    due = Run.objects.filter(thread_id=thread_id, status=RunStatus.PENDING, created_at__lte=timezone.now())
+    following = due.in_turn().first()
+    if following:
+        ring(following)
+
+
+def _send(run_id: str) -> None:
+    app.send_task(EXECUTE, args=[run_id], retry=False)
+
+
+def _checked(body: dict[str, Any]) -> UUID:
+    """The assistant's id, once everything that needs no row has been checked."""
+    assistant_id = resolve_assistant(body["assistant_id"])
+    if "checkpoint_id" in body:
+        parse_uuid(body["checkpoint_id"], "checkpoint ID")
+    refuse_both(body)
+    return assistant_id
+
+
+def _assistant(assistant_id: UUID) -> Assistant:
+    found = Assistant.objects.filter(assistant_id=assistant_id).first()
+    if found is None:
+        raise NotFound("Thread or assistant not found.")
+    return found
+
+
+def _lock_or_create(thread_id: UUID, assistant: Assistant, body: dict[str, Any]) -> tuple[Thread, bool]:
+    """The thread, locked, and whether it existed before."""
+    for _ in range(2):
+        found = Thread.objects.select_for_update().filter(thread_id=thread_id).first()
+        if found:
+            return found, True
+        if body.get("if_not_exists", "reject") == "reject":
+            raise NotFound("Thread or assistant not found.")
+        new = _new_thread(thread_id, assistant, body)
+        # Somebody may create it between our look and our insert: then theirs is the one, and we look again.
+        if Thread.objects.bulk_create([new], ignore_conflicts=True) and _is_ours(new):
+            return new, False
+    raise Conflict
+
+
+def _is_ours(thread: Thread) -> bool:
+    return Thread.objects.select_for_update().filter(pk=thread.pk, created_at=thread.created_at).exists()
+
+
+def _new_thread(thread_id: UUID, assistant: Assistant, body: dict[str, Any]) -> Thread:
+    metadata = {
+        "graph_id": assistant.graph_id,
+        "assistant_id": str(assistant.assistant_id),
+        **body.get("config", {}).get("metadata", {}),
+        **body.get("metadata", {}),
+    }
+    return Thread(
+        thread_id=thread_id,
+        status=ThreadStatus.BUSY,
+        metadata=metadata,
+        config=thread_config(assistant, None, body),
+    )
+
+
+def _occupy(thread: Thread, assistant: Assistant, body: dict[str, Any]) -> None:
+    thread.occupy(
+        metadata={"graph_id": assistant.graph_id, "assistant_id": str(assistant.assistant_id)},
+        config=thread_config(assistant, thread, body),
+    )
+
+
+def _insert(
+    assistant: Assistant, thread: Thread, body: dict[str, Any], caller: Caller, *, existed: bool, temporary: bool
+) -> Run:
+    run_id, now = uuid7(), timezone.now()
+    kwargs = run_kwargs(assistant, thread, body, caller, run_id=run_id, existed=existed, temporary=temporary)
+    run = Run(
+        run_id=run_id,
+        thread=thread,
+        assistant_id=assistant.assistant_id,
+        metadata=run_metadata(assistant, thread if existed else None, body),
+        kwargs=kwargs,
+        multitask_strategy=body.get("multitask_strategy", MultitaskStrategy.ENQUEUE),
+        created_at=now + timedelta(seconds=_delay(body)),
+        updated_at=now,
+    )
+    run.save(force_insert=True)
+    if run.created_at <= now:
+        ring(run)
+    return run
+
+
+def _delay(body: dict[str, Any]) -> float:
+    """Seconds until the earliest start; a past one means now, and no more than a century is believed."""
+    return min(max(float(body.get("after_seconds", 0)), 0.0), 3.2e9)
+
+
+def _lock_threads(thread_ids: Iterable[UUID]) -> None:
+    list(Thread.objects.select_for_update().filter(thread_id__in=thread_ids).order_by("thread_id").values_list("pk"))
+
+
+def _cancel_all(runs: Iterable[Run], action: CancelAction, reason: str) -> None:
+    """Cancel locked runs: end the pending ones, mark the running ones for their workers."""
+    for run in runs:
+        if run.status == RunStatus.RUNNING:
+            Run.objects.filter(pk=run.pk, cancel_action=None).update(cancel_action=action, cancel_reason=reason)
+            transaction.on_commit(partial(announce_cancel, run.worker), robust=True)
+        else:
+            _end_pending(run, action, reason)
+            transaction.on_commit(partial(close_stream, run), robust=True)
+
+
+def _end_pending(run: Run, action: CancelAction, reason: str) -> None:
+    if action == CancelAction.ROLLBACK:
+        if run.attempt:
+            # It ran before and was handed back: what it wrote goes with it.
+            loop.run(delete_run_checkpoints(run.thread_id, run.run_id))
+        run.delete()
+        return
+    Run.objects.filter(pk=run.pk).update(
+        status=RunStatus.INTERRUPTED,
+        cancel_action=action,
+        cancel_reason=reason,
+        ended_at=timezone.now(),
+        updated_at=timezone.now(),
+    )
+
+
+def announce_cancel(worker: str) -> None:
+    """Wake the worker's watch; without Redis it looks by itself within a second."""
+    loop.run(_ring_worker(worker))
+
+
+async def _ring_worker(worker: str) -> None:
+    await log.bell.ring(f"worker.{worker}")
+
+
+def close_stream(run: Run) -> None:
+    """Tell whoever follows the run that nothing more will come."""
+    part = log.Part(str(run.run_id), log.END, b"{}")
+    loop.run(log.append(str(run.thread_id), str(run.run_id), [part], last=True))
+
+
+def lease() -> timedelta:
+    """How long a claim or a renewal holds."""
+    return timedelta(seconds=settings.RUN_LEASE_SECONDS)

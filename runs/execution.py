@@ -1,0 +1,237 @@
+"""One attempt of a run on the graph loop: open the graph, stream it into the event log, say how it ended.
+
+Never touches a row; what it returns is written by tasks.py. Source: contract/core.md 5.4, 5.9 to 5.11.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.conf import settings
+from langgraph.pregel import Pregel
+from langgraph.version import __version__ as langgraph_version
+
+from assistants.graphs import open_graph
+from config import dialect
+from events.writer import LogWriter
+from runs.models import CancelAction, Run, RunStatus
+from runs.parts import PartNaming, stream_graph
+from threads.checkpointer import delete_run_checkpoints, fenced_saver
+from threads.models import HeadState
+from threads.state import as_command, read_head
+
+logger = logging.getLogger(__name__)
+
+
+class UserInterrupt(Exception):
+    """The run was cancelled; its checkpoints stay."""
+
+    shown_to_clients = True
+
+
+class UserRollback(Exception):
+    """The run was cancelled and leaves nothing behind."""
+
+    shown_to_clients = True
+
+
+class Stop:
+    """Why an execution was told to stop. A cancel action, or one of these."""
+
+    LEASE_LOST = "lease_lost"  # another worker may have the run: write nothing more
+    DRAIN = "drain"  # this worker is going down: hand the run back
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How an attempt ended. `status` is a RunStatus, or `rollback`, or one of Stop's."""
+
+    status: str
+    error: dict[str, str] | None = None
+    head: HeadState = field(default_factory=HeadState)
+
+
+@dataclass
+class Execution:
+    """An attempt in progress, as its worker's watch sees it. `lease_until` is on time.monotonic's scale."""
+
+    run: Run
+    lease_until: float
+    task: "asyncio.Task[Outcome] | None" = None
+    stop: str | None = None
+
+    def tell_to_stop(self, why: str) -> None:
+        """Cancel the attempt, once; the first reason counts. Call it on the graph loop."""
+        if self.stop is None:
+            self.stop = why
+            if self.task:
+                self.task.cancel()
+
+    def has_lease(self) -> bool:
+        """Whether this process may still write for the run."""
+        return time.monotonic() < self.lease_until
+
+
+async def execute(execution: Execution) -> Outcome:
+    """Run the attempt to its end, whatever that is. Never raises but for cancellation from outside."""
+    execution.task = asyncio.ensure_future(_attempt(execution))
+    if execution.stop:
+        execution.task.cancel()
+    return await execution.task
+
+
+async def abandoned_outcome(execution: Execution, status: str, reason: str) -> Outcome:
+    """How a run ends that no worker executes any more: by its cancel request, or as an error with `reason`."""
+    if status in CancelAction.values:
+        execution.stop = status
+        status, error = _cancelled(status)
+    else:
+        error = RuntimeError(reason)
+    writer = LogWriter(str(execution.run.thread_id), str(execution.run.run_id))
+    return await _concluded(execution, writer, status, error, HeadState())
+
+
+async def _attempt(execution: Execution) -> Outcome:
+    run = execution.run
+    writer = LogWriter(str(run.thread_id), str(run.run_id))
+    limit = asyncio.timeout(settings.BG_JOB_TIMEOUT_SECS)
+    status, error, head = str(RunStatus.SUCCESS), None, HeadState()
+    try:
+        async with limit:
+            head = await _stream(execution, writer)
+    except asyncio.CancelledError as cancelled:
+        status, error = _stopped(execution, cancelled)
+    except Exception as raised:
+        error = raised
+        timed_out = isinstance(raised, TimeoutError) and limit.expired()
+        status = RunStatus.TIMEOUT if timed_out else RunStatus.ERROR
+    return await _concluded(execution, writer, status, error, head)
+
+
+def _stopped(execution: Execution, cancelled: BaseException) -> tuple[str, Exception]:
+    """What a cancellation means: ours, with its reason, or one a node raised by itself."""
+    if execution.stop is None:
+        return RunStatus.ERROR, RuntimeError("A node was cancelled from inside the graph")
+    asyncio.current_task().uncancel()  # type: ignore[union-attr]
+    return _cancelled(execution.stop)
+
+
+def _cancelled(why: str) -> tuple[str, Exception]:
+    if why == CancelAction.INTERRUPT:
+        return RunStatus.INTERRUPTED, UserInterrupt("The run was interrupted")
+    if why == CancelAction.ROLLBACK:
+        return CancelAction.ROLLBACK, UserRollback("The run was rolled back")
+    return why, RuntimeError(why)
+
+
+async def _concluded(
+    execution: Execution, writer: LogWriter, status: str, error: Exception | None, head: HeadState
+) -> Outcome:
+    """Publish an error, put the state in order, and report."""
+    run = execution.run
+    if status in (Stop.LEASE_LOST, Stop.DRAIN):
+        with suppress(Exception):
+            await writer.drained()
+        return Outcome(status)
+    shown = dialect.exception_as_json(error) if error else None
+    if status == RunStatus.ERROR and error:
+        logger.info("Run %s failed", run.run_id, exc_info=error)
+        await writer.put("error", dialect.dumps(shown))
+    await writer.drained()
+    if status == CancelAction.ROLLBACK and not run.temporary:
+        await delete_run_checkpoints(run.thread_id, run.run_id)
+    if error and not run.temporary:
+        head = await _head_after_failure(execution)
+    return Outcome(status, shown, head)
+
+
+async def _head_after_failure(execution: Execution) -> HeadState:
+    """The state the attempt left behind; nothing when the graph cannot even be opened."""
+    try:
+        return await _with_graph(execution, lambda graph: read_head(graph, str(execution.run.thread_id)))
+    except Exception:
+        logger.warning("The state of run %s cannot be read", execution.run.run_id, exc_info=True)
+        return HeadState()
+
+
+async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any, Any]], Any]) -> Any:
+    """`use` the graph of the run, opened as its execution needs it."""
+    run = execution.run
+    checkpointer = None if run.temporary else await fenced_saver(execution.has_lease)
+    config, context = runtime_config(run), run.kwargs.get("context")
+    async with open_graph(
+        run.graph_id, config, access="threads.create_run", checkpointer=checkpointer, context=context
+    ) as graph:
+        return await use(graph)
+
+
+async def _stream(execution: Execution, writer: LogWriter) -> HeadState:
+    """Announce the attempt, stream the graph, read the head state it leaves."""
+    run = execution.run
+    await writer.put("metadata", dialect.dumps({"run_id": str(run.run_id), "attempt": run.attempt}))
+
+    async def use(graph: Pregel[Any, Any, Any, Any]) -> HeadState:
+        naming = PartNaming(run.kwargs["stream_mode"], subgraphs=run.kwargs["subgraphs"])
+        arguments = stream_arguments(run, graph)
+        async for event, payload in stream_graph(graph, naming, str(run.run_id), arguments):
+            await writer.put(event, dialect.dumps(payload))
+        return HeadState() if run.temporary else await read_head(graph, str(run.thread_id))
+
+    head: HeadState = await _with_graph(execution, use)
+    return head
+
+
+def stream_arguments(run: Run, graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
+    """The keyword arguments of the graph's astream, but for modes and subgraphs."""
+    kwargs = run.kwargs
+    config = runtime_config(run)
+    context = context_for(graph, kwargs.get("context") or {}, config)
+    arguments = {
+        "input": graph_input(kwargs),
+        "config": config,
+        "context": context,
+        "interrupt_before": kwargs.get("interrupt_before"),
+        "interrupt_after": kwargs.get("interrupt_after"),
+        "output_keys": graph.output_channels,
+    }
+    return arguments if run.temporary else {**arguments, "durability": kwargs.get("durability")}
+
+
+def runtime_config(run: Run) -> dict[str, Any]:
+    """The stored config with what only execution knows."""
+    stored = run.kwargs["config"]
+    metadata = {
+        **stored.get("metadata", {}),
+        "run_attempt": run.attempt,
+        "langgraph_version": langgraph_version,
+        "langgraph_api_version": settings.VERSION,
+        "langgraph_plan": "enterprise",
+        "langgraph_host": "self-hosted",
+        "langgraph_api_url": settings.LANGGRAPH_API_URL or None,
+    }
+    config = {**stored, "configurable": dict(stored["configurable"]), "metadata": metadata}
+    # The trace id is the run's id on the first attempt only: a second trace under one id would be mixed into it.
+    return {**config, "run_id": run.run_id} if run.attempt == 1 else config
+
+
+def context_for(graph: Pregel[Any, Any, Any, Any], context: dict[str, Any], config: dict[str, Any]) -> Any:
+    """The context without the keys the graph's schema does not know; their mirror in configurable goes too."""
+    schema = graph.get_context_jsonschema()
+    properties = (schema or {}).get("properties")
+    if properties is None:
+        return context or None
+    unknown = context.keys() - properties.keys()
+    if config["configurable"].get("__context_provided__"):
+        for key in unknown:
+            config["configurable"].pop(key, None)
+    return {key: value for key, value in context.items() if key not in unknown} or None
+
+
+def graph_input(kwargs: dict[str, Any]) -> Any:
+    """The run's command when it has one, else its input."""
+    command = kwargs.get("command")
+    return as_command(command) if command else kwargs.get("input")

@@ -1,0 +1,99 @@
+"""The watch of one worker process: renews its leases and passes on cancel requests, from a thread of its own.
+
+Not on the graph's loop, so that a node which blocks the loop costs no run its lease. Source: design, promises 2 to 5.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from django.conf import settings
+from django.db import close_old_connections, connection
+
+from config import loop
+from events import bell
+from runs.dispatch import lease
+from runs.execution import Execution, Stop
+from runs.models import Run
+
+logger = logging.getLogger(__name__)
+LOOK_SECONDS = 1.0  # how often cancel requests are looked for when no bell rings
+
+
+class Watch:
+    """The executions of this process, and the thread that looks after them."""
+
+    def __init__(self) -> None:
+        self.worker = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
+        self.held: dict[uuid.UUID, Execution] = {}
+        self.woken = threading.Event()
+        self.renewed = time.monotonic()
+        threading.Thread(target=self._look_for_ever, name="lease-watch", daemon=True).start()
+        loop.start(self._listen())
+
+    @contextmanager
+    def holding(self, run: Run, claimed: float) -> Iterator[Execution]:
+        """Look after a claimed run while the block lasts; `claimed` is time.monotonic() before the claim was sent."""
+        execution = Execution(run, claimed + settings.RUN_LEASE_SECONDS)
+        self.held[run.run_id] = execution
+        try:
+            yield execution
+        finally:
+            del self.held[run.run_id]
+
+    def _look_for_ever(self) -> None:
+        while True:
+            self.woken.wait(LOOK_SECONDS)
+            self.woken.clear()
+            try:
+                self._look()
+            except Exception:
+                logger.warning("Leases could not be looked after", exc_info=True)
+                close_old_connections()
+
+    def _look(self) -> None:
+        held = dict(self.held)
+        if held:
+            try:
+                if time.monotonic() - self.renewed >= settings.RUN_LEASE_RENEWAL_SECONDS:
+                    self._renew(held)
+                for run_id, action in Run.objects.cancels(self.worker).items():
+                    self._stop(held.get(run_id), action)
+            finally:
+                connection.close()
+        for execution in held.values():
+            if not execution.has_lease():
+                self._stop(execution, Stop.LEASE_LOST)
+
+    def _renew(self, held: dict[uuid.UUID, Execution]) -> None:
+        now = time.monotonic()
+        kept = Run.objects.renew(self.worker, lease(), list(held))
+        self.renewed = now
+        for run_id, execution in held.items():
+            if run_id in kept:
+                execution.lease_until = now + settings.RUN_LEASE_SECONDS
+            elif run_id in self.held:
+                self._stop(execution, Stop.LEASE_LOST)
+
+    def _stop(self, execution: Execution | None, why: str) -> None:
+        if execution and execution.stop is None:
+            loop.graph_loop().call_soon_threadsafe(execution.tell_to_stop, why)
+
+    async def _listen(self) -> None:
+        async with bell.listening(f"worker.{self.worker}") as rung:
+            while True:
+                await rung.wait()
+                rung.clear()
+                self.woken.set()
+
+
+@cache
+def watch() -> Watch:
+    """This process's watch, started at first use."""
+    return Watch()

@@ -1,0 +1,286 @@
+"""Runs over connections that stay open: create and stream, create and wait, join. Plain async views.
+
+Frames what `following` yields; owns no state. Source: contract/streaming.md 1 to 3 and 7, contract/core.md 5.6, 5.7.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+import orjson
+from django.conf import settings
+from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+
+from config.database import in_thread
+from config.errors import NotFound, without_body
+from config.rest import is_true, parse_uuid, read_body
+from events import log
+from events.log import Part
+from runs import following
+from runs.dispatch import cancel_run, create_run, create_stateless_run
+from runs.models import IN_FLIGHT, CancelAction, Run
+from runs.parts import matches
+from runs.requests import caller_of, endpoint
+from runs.serializers import StatefulRunBody, StatelessRunBody, cancel_action
+
+HEARTBEAT = b": heartbeat\r\n\r\n"
+SSE = "text/event-stream; charset=utf-8"
+NOT_FOUND_FRAME = b'event: error\r\ndata: {"error":"HTTPException","message":"404: Run not found"}\r\n\r\n'
+_detached: set["asyncio.Task[Any]"] = set()
+
+
+@dataclass(frozen=True)
+class View:
+    """How one client watches one run."""
+
+    thread_id: UUID
+    run_id: UUID
+    after: str = log.BEGINNING
+    live: bool = True  # follow until the run is over; else only what the log has
+    modes: Sequence[str] = ()
+    show_ids: bool = False
+    cancel_on_disconnect: bool = False
+
+    @property
+    def content_location(self) -> str:
+        """The run's path, as both SDKs parse it."""
+        return f"/threads/{self.thread_id}/runs/{self.run_id}"
+
+    def parts(self) -> AsyncIterator[list[Part]]:
+        """The run's parts, and an empty list now and then."""
+        follow = following.parts_of if self.live else following.stored_parts
+        return follow(self.thread_id, self.run_id, self.after)
+
+
+@endpoint("POST")
+async def stream_thread_run(request: HttpRequest, thread_id: str) -> HttpResponseBase:
+    """POST /threads/{thread_id}/runs/stream"""
+    view = await _created_on_thread(request, parse_uuid(thread_id, "thread ID"))
+    return _sse(view, view.content_location)
+
+
+@endpoint("POST")
+async def wait_thread_run(request: HttpRequest, thread_id: str) -> HttpResponseBase:
+    """POST /threads/{thread_id}/runs/wait"""
+    return _json(await _created_on_thread(request, parse_uuid(thread_id, "thread ID")))
+
+
+@endpoint("POST")
+async def stream_stateless_run(request: HttpRequest) -> HttpResponseBase:
+    """POST /runs/stream"""
+    view = await _created_stateless(request)
+    return _sse(view, f"/runs/{view.run_id}")
+
+
+@endpoint("POST")
+async def wait_stateless_run(request: HttpRequest) -> HttpResponseBase:
+    """POST /runs/wait"""
+    return _json(await _created_stateless(request))
+
+
+@endpoint("GET")
+async def join_stream(request: HttpRequest, run_id: str, thread_id: str | None = None) -> HttpResponseBase:
+    """GET /threads/{thread_id}/runs/{run_id}/stream, and GET /runs/{run_id}/stream for stateless ones"""
+    run_uuid = parse_uuid(run_id, "run ID")
+    thread_uuid = parse_uuid(thread_id, "thread ID") if thread_id else None
+    since = request.headers.get("Last-Event-ID", "")
+    run, tail = await _find(run_uuid, thread_uuid)
+    if run is None:
+        return _streaming(_just(NOT_FOUND_FRAME), SSE, {})
+    view = View(
+        run.thread_id,
+        run.run_id,
+        after=_position(since) if since else tail,
+        live=run.status in IN_FLIGHT,
+        modes=_modes(request.GET.getlist("stream_mode")),
+        show_ids=bool(since) or run.kwargs["resumable"],
+        cancel_on_disconnect=is_true(request.GET.get("cancel_on_disconnect")),
+    )
+    if not since and not view.live:
+        return _sse_headers(_just(b""), view.content_location)
+    return _sse(view, view.content_location)
+
+
+@endpoint("GET")
+async def join_run(request: HttpRequest, thread_id: str, run_id: str) -> HttpResponseBase:
+    """GET /threads/{thread_id}/runs/{run_id}/join"""
+    run, tail = await _find(parse_uuid(run_id, "run ID"), parse_uuid(thread_id, "thread ID"))
+    if run is None:
+        raise NotFound("Run not found")
+    wants_cancel = is_true(request.GET.get("cancel_on_disconnect"))
+    live = run.status in IN_FLIGHT
+    return _json(View(run.thread_id, run.run_id, tail, live=live, cancel_on_disconnect=wants_cancel))
+
+
+@endpoint("POST")
+async def cancel(request: HttpRequest, thread_id: str, run_id: str) -> HttpResponseBase:
+    """POST /threads/{thread_id}/runs/{run_id}/cancel"""
+    thread_uuid, run_uuid = parse_uuid(thread_id, "thread ID"), parse_uuid(run_id, "run ID")
+    action = cancel_action(request.GET.get("action"))
+    run, tail = await _find(run_uuid, thread_uuid)
+    if run is None:
+        raise NotFound("Run not found")
+    await in_thread(cancel_run, run, action, f"{action} requested via POST {request.path}")
+    if not is_true(request.GET.get("wait")):
+        return without_body(202)
+    return _json(View(thread_uuid, run_uuid, tail), fall_back=False)
+
+
+# --- creating ---------------------------------------------------------------------------------------------------------
+
+
+async def _created_on_thread(request: HttpRequest, thread_id: UUID) -> View:
+    body = read_body(request, StatefulRunBody)
+    # The position first: what the run writes before we look again must not be missed.
+    after = await log.tail(str(thread_id))
+    run = await in_thread(create_run, thread_id, body, caller_of(request))
+    return _view_of(run, body, after)
+
+
+async def _created_stateless(request: HttpRequest) -> View:
+    body = read_body(request, StatelessRunBody)
+    run = await in_thread(create_stateless_run, body, caller_of(request))
+    return _view_of(run, body, log.BEGINNING)
+
+
+def _view_of(run: Run, body: dict[str, Any], after: str) -> View:
+    return View(
+        run.thread_id,
+        run.run_id,
+        after,
+        show_ids=run.kwargs["resumable"],
+        cancel_on_disconnect=body.get("on_disconnect") == "cancel",
+    )
+
+
+async def _find(run_id: UUID, thread_id: UUID | None) -> tuple[Run | None, str]:
+    """The run, and the log's end from before we looked, so that nothing falls between."""
+    stream = str(thread_id) if thread_id else None
+    tail = await log.tail(stream) if stream else log.BEGINNING
+    run = await in_thread(partial(_get, run_id, thread_id))
+    if run and stream is None:
+        tail = await log.tail(str(run.thread_id))
+    return run, tail
+
+
+def _get(run_id: UUID, thread_id: UUID | None) -> Run | None:
+    found = Run.objects.filter(run_id=run_id)
+    return (found.filter(thread_id=thread_id) if thread_id else found).first()
+
+
+def _modes(given: list[str]) -> list[str]:
+    """The union of repeated parameters, each a mode or a JSON array of them."""
+    modes: list[str] = []
+    for text in given:
+        if text.startswith("["):
+            try:
+                modes += [str(mode) for mode in orjson.loads(text)]
+                continue
+            except (ValueError, TypeError):
+                pass
+        modes.append(text)
+    return modes
+
+
+def _position(last_event_id: str) -> str:
+    """Where to go on from: `-1`, `-`, `0` mean the beginning; what is no id at all means the end."""
+    if last_event_id in ("-1", "-", "0"):
+        return log.BEGINNING
+    milliseconds, _, sequence = last_event_id.partition("-")
+    if milliseconds.isdigit() and (not sequence or sequence.isdigit()) and len(milliseconds) < 20:
+        return last_event_id
+    return log.NEVER
+
+
+# --- framing ----------------------------------------------------------------------------------------------------------
+
+
+def frame(part: Part, show_id: bool) -> bytes:
+    """One server-sent event."""
+    event = part.event.replace("\r", "").replace("\n", "").encode()
+    if show_id:
+        return b"event: %b\r\ndata: %b\r\nid: %b\r\n\r\n" % (event, part.data, part.id.encode())
+    return b"event: %b\r\ndata: %b\r\n\r\n" % (event, part.data)
+
+
+def _sse(view: View, content_location: str) -> StreamingHttpResponse:
+    return _sse_headers(_frames(view), content_location)
+
+
+def _sse_headers(body: AsyncIterator[bytes], content_location: str) -> StreamingHttpResponse:
+    headers = {
+        "Location": f"{content_location}/stream",
+        "Content-Location": content_location,
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+    }
+    return _streaming(body, SSE, headers)
+
+
+def _json(view: View, *, fall_back: bool = True) -> StreamingHttpResponse:
+    headers = {"Location": f"{view.content_location}/join", "Content-Location": view.content_location}
+    return _streaming(_document(view, fall_back=fall_back), "application/json", headers)
+
+
+def _streaming(body: AsyncIterator[bytes], content_type: str, headers: dict[str, str]) -> StreamingHttpResponse:
+    return StreamingHttpResponse(body, content_type=content_type, headers=headers)
+
+
+async def _frames(view: View) -> AsyncIterator[bytes]:
+    """The run's events as frames; those read at once go out in one chunk."""
+    finished, beat_at = False, time.monotonic() + settings.HEARTBEAT_SECONDS
+    try:
+        async for parts in view.parts():
+            shown = [frame(part, view.show_ids) for part in parts if matches(part.event, view.modes)]
+            if not shown and time.monotonic() >= beat_at:
+                shown.append(HEARTBEAT)
+            if shown:
+                beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS
+                yield b"".join(shown)
+        finished = True
+    finally:
+        if not finished:
+            _disconnected(view)
+
+
+async def _document(view: View, *, fall_back: bool) -> AsyncIterator[bytes]:
+    """Newlines while the run goes on, then one JSON document."""
+    finished, answer = False, following.Answer()
+    try:
+        if view.live:
+            async for parts in view.parts():
+                for part in parts:
+                    answer.take(part)
+                if not parts:
+                    yield b"\n"
+        document = answer.document()
+        if document is None:
+            document = await in_thread(following.thread_answer, view.thread_id) if fall_back else b"{}"
+        finished = True
+        yield document
+    finally:
+        if not finished:
+            _disconnected(view)
+
+
+async def _just(body: bytes) -> AsyncIterator[bytes]:
+    if body:
+        yield body
+
+
+def _disconnected(view: View) -> None:
+    """The client went away. What it asked for then is done by a task of its own: ours is being cancelled."""
+    if view.cancel_on_disconnect:
+        task = asyncio.create_task(in_thread(_cancel_for_disconnect, view.run_id))
+        _detached.add(task)
+        task.add_done_callback(_detached.discard)
+
+
+def _cancel_for_disconnect(run_id: UUID) -> None:
+    run = _get(run_id, None)
+    if run and run.status in IN_FLIGHT:
+        cancel_run(run, CancelAction.INTERRUPT, "client disconnected")

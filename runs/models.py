@@ -1,0 +1,196 @@
+"""Run rows and every transition of a run's status, each one conditional UPDATE. Never executes anything.
+
+Lock order wherever both are locked: the thread's row first, then runs. Source: contract/core.md 5.
+"""
+
+import uuid
+from datetime import timedelta
+from typing import Self, cast
+
+from django.contrib.postgres.indexes import GinIndex
+from django.db import IntegrityError, models, transaction
+from django.db.models.functions import Now
+from django.utils import timezone
+from uuid_utils.compat import uuid7
+
+from config.columns import JSONColumn
+from threads.models import Thread
+
+
+class RunStatus(models.TextChoices):
+    """Where a run is in its life."""
+
+    PENDING = "pending", "pending"  # waits for a worker, for its turn on the thread, or for its due time
+    RUNNING = "running", "running"  # a worker holds its lease
+    SUCCESS = "success", "success"  # the graph stopped by itself, at its end or at an interrupt
+    ERROR = "error", "error"  # the graph raised, or the attempts are used up
+    TIMEOUT = "timeout", "timeout"  # it ran longer than BG_JOB_TIMEOUT_SECS
+    INTERRUPTED = "interrupted", "interrupted"  # it was cancelled
+
+
+IN_FLIGHT = (RunStatus.PENDING, RunStatus.RUNNING)
+
+
+class CancelAction(models.TextChoices):
+    """What a cancelled run leaves behind."""
+
+    INTERRUPT = "interrupt", "interrupt"  # the run and its checkpoints
+    ROLLBACK = "rollback", "rollback"  # nothing
+
+
+class MultitaskStrategy(models.TextChoices):
+    """What a new run does about others in flight on its thread."""
+
+    REJECT = "reject", "reject"
+    ROLLBACK = "rollback", "rollback"
+    INTERRUPT = "interrupt", "interrupt"
+    ENQUEUE = "enqueue", "enqueue"
+
+
+# A run is taken when it is due, is the oldest in flight on its thread, and nothing runs there. One statement: what it
+# reads and what it writes cannot be torn apart; the partial unique constraint decides the race that is left.
+CLAIM = """
+UPDATE runs_run AS run
+   SET status = 'running', attempt = attempt + 1, worker = %(worker)s, updated_at = now(),
+       lease_expires_at = now() + %(lease)s, started_at = coalesce(started_at, now())
+ WHERE run_id = %(run_id)s AND status = 'pending' AND created_at <= now()
+   AND NOT EXISTS (
+       SELECT FROM runs_run AS other
+        WHERE other.thread_id = run.thread_id AND other.run_id <> run.run_id
+          AND (other.status = 'running'
+               OR other.status = 'pending' AND (other.created_at, other.run_id) < (run.created_at, run.run_id)))
+RETURNING *
+"""
+
+
+class RunQuerySet(models.QuerySet["Run"]):
+    """Queries over runs and the transitions that concern many."""
+
+    def in_flight(self) -> Self:
+        """Those pending or running."""
+        return self.filter(status__in=IN_FLIGHT)
+
+    def in_turn(self) -> Self:
+        """In the order in which a thread runs them."""
+        return self.order_by("created_at", "run_id")
+
+    def with_status(self, status: str) -> Self:
+        """Those a client sees in the status: an accepted cancel counts as done (contract/core.md 5.9)."""
+        stopping = models.Q(status=RunStatus.RUNNING, cancel_action=CancelAction.INTERRUPT)
+        if status == RunStatus.RUNNING:
+            return self.filter(status=status).exclude(stopping)
+        if status == RunStatus.INTERRUPTED:
+            return self.filter(models.Q(status=status) | stopping)
+        return self.filter(status=status)
+
+    def claim(self, run_id: uuid.UUID, worker: str, lease: timedelta) -> "Run | None":
+        """pending -> running, with a lease and a new attempt; None when the run is not ours to take."""
+        arguments = {"run_id": run_id, "worker": worker, "lease": lease}
+        try:
+            with transaction.atomic():
+                return next(iter(self.raw(CLAIM, arguments)), None)
+        except IntegrityError:
+            return None
+
+    def renew(self, worker: str, lease: timedelta, held: list[uuid.UUID]) -> set[uuid.UUID]:
+        """Extend the leases a worker holds, in one statement; returns those it still held."""
+        rows = self.raw(
+            "UPDATE runs_run SET lease_expires_at = now() + %(lease)s"
+            " WHERE worker = %(worker)s AND status = 'running' AND run_id = ANY(%(held)s) RETURNING run_id",
+            {"worker": worker, "lease": lease, "held": held},
+        )
+        return {row.run_id for row in rows}
+
+    def cancels(self, worker: str) -> dict[uuid.UUID, str]:
+        """The cancel requests for runs a worker executes: run id to action."""
+        asked = self.filter(worker=worker, status=RunStatus.RUNNING, cancel_action__isnull=False)
+        return dict(asked.values_list("run_id", "cancel_action"))
+
+
+class Run(models.Model):
+    """One execution of an assistant on a thread."""
+
+    run_id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    thread = models.ForeignKey(Thread, models.CASCADE, related_name="runs")
+    # Not a foreign key: runs outlive their assistant and go on naming it.
+    assistant_id = models.UUIDField(db_index=True)
+    status = models.TextField(choices=RunStatus, default=RunStatus.PENDING)
+    metadata = JSONColumn(default=dict)
+    kwargs = JSONColumn(default=dict)
+    multitask_strategy = models.TextField(choices=MultitaskStrategy, default=MultitaskStrategy.ENQUEUE)
+    error = JSONColumn(null=True, blank=True)
+    # The earliest start, `after_seconds` included; threads run in this order.
+    created_at = models.DateTimeField(default=timezone.now)
+    updated_at = models.DateTimeField(default=timezone.now)
+    started_at = models.DateTimeField(null=True, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
+    # The fencing token: raised by each claim, carried by every later write of the run.
+    attempt = models.PositiveIntegerField(default=0)
+    worker = models.TextField(default="", blank=True)
+    lease_expires_at = models.DateTimeField(null=True, blank=True)
+    cancel_action = models.TextField(choices=CancelAction, null=True, blank=True)  # noqa: DJ001 - null means not asked
+    cancel_reason = models.TextField(default="", blank=True)
+
+    objects = RunQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["thread"], condition=models.Q(status=RunStatus.RUNNING), name="one_running_run_per_thread"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["thread", "-created_at"], name="run_thread_created"),
+            models.Index(fields=["-created_at"], name="run_created"),
+            models.Index(fields=["status", "-created_at"], name="run_status_created"),
+            models.Index(fields=["created_at"], name="run_pending", condition=models.Q(status=RunStatus.PENDING)),
+            models.Index(fields=["lease_expires_at"], name="run_leased", condition=models.Q(status=RunStatus.RUNNING)),
+            GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="run_metadata"),
+        ]
+
+    def __str__(self) -> str:
+        return str(self.run_id)
+
+    @property
+    def shown_status(self) -> str:
+        """The status clients see: an accepted cancel counts as done."""
+        stopping = self.status == RunStatus.RUNNING and self.cancel_action == CancelAction.INTERRUPT
+        return str(RunStatus.INTERRUPTED if stopping else self.status)
+
+    @property
+    def graph_id(self) -> str:
+        """The graph it runs, as it was when the run was created."""
+        return cast(str, self.kwargs["config"]["configurable"]["graph_id"])
+
+    @property
+    def temporary(self) -> bool:
+        """Whether its thread exists only for it."""
+        return bool(self.kwargs.get("temporary"))
+
+    def end(self, status: str, error: dict[str, str] | None) -> bool:
+        """running -> terminal, for the attempt this object was claimed as; False when that attempt is no longer live.
+
+        A cancel that was accepted meanwhile wins over any other end.
+        """
+        cancelled = models.Case(
+            models.When(cancel_action=CancelAction.INTERRUPT, then=models.Value(RunStatus.INTERRUPTED)),
+            default=models.Value(status),
+        )
+        return bool(
+            self._live().update(status=cancelled, error=error, ended_at=Now(), updated_at=Now(), lease_expires_at=None)
+        )
+
+    def hand_back(self, *, use_attempt: bool) -> bool:
+        """running -> pending for another worker to take; without `use_attempt` this attempt does not count."""
+        attempt = self.attempt if use_attempt else self.attempt - 1
+        return bool(
+            self._live().update(status=RunStatus.PENDING, attempt=attempt, lease_expires_at=None, updated_at=Now())
+        )
+
+    def remove(self) -> bool:
+        """Delete the row, for the attempt this object was claimed as; False when that attempt is no longer live."""
+        return bool(self._live().delete()[0])
+
+    def _live(self) -> RunQuerySet:
+        return Run.objects.filter(run_id=self.run_id, status=RunStatus.RUNNING, attempt=self.attempt)

@@ -1,0 +1,35 @@
+"""What the views of runs read off a request beside its body."""
+
+import functools
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Concatenate, ParamSpec
+
+from django.http import HttpRequest, HttpResponseBase
+from rest_framework.request import Request
+
+from config.errors import error_response
+from runs.assembly import Caller
+
+P = ParamSpec("P")
+AsyncView = Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponseBase]]
+
+
+def caller_of(request: HttpRequest | Request) -> Caller:
+    """Who asks; a request without an id gets one (contract/core.md 1.8)."""
+    return Caller(request_id=request.headers.get("x-request-id") or str(uuid.uuid4()))
+
+
+def endpoint(method: str) -> Callable[[AsyncView[P]], AsyncView[P]]:
+    """An async view that answers one method; any other gets 405 with `Allow`."""
+
+    def decorate(view: AsyncView[P]) -> AsyncView[P]:
+        @functools.wraps(view)
+        async def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            if request.method != method:
+                return error_response(405, "Method Not Allowed", {"Allow": method})
+            return await view(request, *args, **kwargs)
+
+        return answer
+
+    return decorate

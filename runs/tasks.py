@@ -1,0 +1,34 @@
+"""What Celery calls: execute one run, sweep the table.
+
+Celery carries ids only; the row is the truth, so a task that comes twice or too late finds nothing to do.
+"""
+
+import time
+from uuid import UUID
+
+from celery import shared_task
+
+from config import loop
+from runs.conclusion import conclude
+from runs.dispatch import EXECUTE, lease
+from runs.execution import execute
+from runs.leases import watch
+from runs.models import Run
+from runs.sweeper import ring_again, take_back_expired
+
+
+@shared_task(name=EXECUTE)
+def execute_run(run_id: str) -> None:
+    """Claim the run, execute it, write how it ended, ring for the thread's next."""
+    claimed = time.monotonic()
+    run = Run.objects.claim(UUID(run_id), watch().worker, lease())
+    if run:
+        with watch().holding(run, claimed) as execution:
+            conclude(run, loop.run(execute(execution)))
+
+
+@shared_task(name="runs.sweep")
+def sweep() -> None:
+    """Take back runs whose worker is gone, and ring for pending ones nobody has come for."""
+    take_back_expired()
+    ring_again()

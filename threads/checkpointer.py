@@ -1,0 +1,131 @@
+"""Checkpoints in PostgreSQL, through langgraph's saver. Owns the pool of the graph loop; never reads a row of ours.
+
+A saver holds a lock per instance, so each use gets an instance of its own over one shared pool.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.postgres import PostgresSaver
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from langgraph.checkpoint.serde.types import ERROR
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from config.database import conninfo
+from config.loop import graph_loop
+
+ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error handler took care of
+
+Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+_pool: Pool | None = None
+_opening = asyncio.Lock()
+
+
+async def pool() -> Pool:
+    """The graph loop's pool, opened at first use. Call it on the graph loop only."""
+    global _pool
+    if _pool is None:
+        async with _opening:
+            if _pool is None:
+                _pool = await _open()
+    return _pool
+
+
+async def _open() -> Pool:
+    if asyncio.get_running_loop() is not graph_loop():
+        raise RuntimeError("The checkpointer's pool belongs to the graph loop")
+    opened: Pool = AsyncConnectionPool(
+        conninfo(),
+        connection_class=AsyncConnection[DictRow],
+        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+        min_size=1,
+        max_size=settings.DATABASE_POOL_SIZE,
+        open=False,
+    )
+    await opened.open()
+    return opened
+
+
+async def saver() -> AsyncPostgresSaver:
+    """A checkpointer for one run or one read."""
+    return AsyncPostgresSaver(await pool())
+
+
+class LeaseLost(Exception):
+    """The run belongs to another worker by now, so nothing more may be written for it."""
+
+
+class FencedSaver(AsyncPostgresSaver):
+    """A saver that writes only while its run's lease holds, and never half of a cancelled graph task.
+
+    langgraph stores what a cancelled task had written so far beside its error; a resume would then take the task for
+    done and skip the rest of it. Only the error is kept here, so the task runs again.
+    """
+
+    def __init__(self, pool: Pool, holds: Callable[[], bool]) -> None:
+        super().__init__(pool)
+        self.holds = holds
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Save a checkpoint. Raises LeaseLost."""
+        self._check()
+        return await super().aput(config, checkpoint, metadata, new_versions)
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Save what a graph task wrote. Raises LeaseLost."""
+        self._check()
+        channels = {channel for channel, _ in writes}
+        if ERROR in channels and ERROR_SOURCE_NODE not in channels:
+            writes = [write for write in writes if write[0] == ERROR]
+        await super().aput_writes(config, writes, task_id, task_path)
+
+    def _check(self) -> None:
+        if not self.holds():
+            raise LeaseLost
+
+
+async def fenced_saver(holds: Callable[[], bool]) -> FencedSaver:
+    """A checkpointer for one attempt of a run; `holds` says whether its lease still does."""
+    return FencedSaver(await pool(), holds)
+
+
+async def delete_run_checkpoints(thread_id: UUID, run_id: UUID) -> None:
+    """Delete the checkpoints a run wrote, with what only they referred to."""
+    arguments = {"thread": str(thread_id), "run": str(run_id)}
+    async with (await pool()).connection() as own, own.transaction():
+        await own.execute(
+            "DELETE FROM checkpoint_writes w USING checkpoints c WHERE w.thread_id = %(thread)s"
+            " AND c.thread_id = w.thread_id AND c.checkpoint_ns = w.checkpoint_ns"
+            " AND c.checkpoint_id = w.checkpoint_id AND c.metadata->>'run_id' = %(run)s",
+            arguments,
+        )
+        await own.execute(
+            "DELETE FROM checkpoints WHERE thread_id = %(thread)s AND metadata->>'run_id' = %(run)s", arguments
+        )
+        await own.execute(
+            "DELETE FROM checkpoint_blobs b WHERE b.thread_id = %(thread)s AND NOT EXISTS (SELECT FROM checkpoints c"
+            " WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns"
+            " AND c.checkpoint->'channel_versions'->>b.channel = b.version)",
+            arguments,
+        )
+
+
+def create_tables(**_: Any) -> None:
+    """Create or upgrade langgraph's checkpoint tables. Runs after every `migrate`."""
+    with PostgresSaver.from_conn_string(conninfo()) as checkpointer:
+        checkpointer.setup()

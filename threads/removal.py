@@ -1,0 +1,28 @@
+"""Threads, or all but their latest checkpoints, deleted. Who may ask is the caller's business."""
+
+from collections.abc import Iterable
+from uuid import UUID
+
+from django.db import transaction
+
+from threads.checkpoint_rows import delete_checkpoints
+from threads.checkpointer import saver
+from threads.models import Thread
+
+
+def delete_threads(thread_ids: Iterable[UUID]) -> int:
+    """Delete threads with everything on them; returns how many there were. Workers notice that their run is gone."""
+    ids = list(thread_ids)
+    with transaction.atomic():
+        found = list(Thread.objects.select_for_update().filter(thread_id__in=ids).order_by("pk").values_list("pk"))
+        Thread.objects.filter(thread_id__in=ids).delete()
+        delete_checkpoints(ids)
+    return len(found)
+
+
+async def keep_latest(thread_ids: list[UUID]) -> None:
+    """Forget all but each thread's latest checkpoint. Runs on the graph loop.
+
+    Raises NotImplementedError for a thread whose channels need their history.
+    """
+    await (await saver()).aprune([str(thread_id) for thread_id in thread_ids], strategy="keep_latest")
