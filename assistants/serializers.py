@@ -44,7 +44,7 @@ class AssistantPatchBody(Body):
 
     graph_id = Text(required=False)
     config = ConfigBody(required=False)
-    context = Object(required=False)
+    context = Object(required=False)  # type: ignore[assignment]
     metadata = Object(required=False)
     name = Text(required=False)
     description = Text(required=False)
@@ -92,13 +92,13 @@ class LatestBody(Body):
     version = Integer(required=False)
 
 
-class VersionSerializer(serializers.Serializer[AssistantVersion]):
+class VersionSerializer(serializers.Serializer[Assistant | AssistantVersion]):
     """An assistant as it was in one version."""
 
     assistant_id = serializers.UUIDField()
     graph_id = serializers.CharField()
     config = Object()
-    context = Object()
+    context = Object()  # type: ignore[assignment]
     metadata = Object()
     name = serializers.CharField()
     created_at = Moment()
@@ -106,7 +106,7 @@ class VersionSerializer(serializers.Serializer[AssistantVersion]):
     description = serializers.CharField(allow_null=True)
 
 
-class AssistantSerializer(VersionSerializer, serializers.Serializer[Assistant]):  # type: ignore[misc]
+class AssistantSerializer(VersionSerializer):
     """The assistant object."""
 
     updated_at = Moment()
@@ -114,7 +114,7 @@ class AssistantSerializer(VersionSerializer, serializers.Serializer[Assistant]):
 
 def mirrored(body: dict[str, Any]) -> dict[str, Any]:
     """The body's changes with config.configurable and context copied onto each other (contract/core.md 3.5, 3.6)."""
-    changes = {name: body[name] for name in ("graph_id", "config", "context") if name in body}
+    changes: dict[str, Any] = {name: body[name] for name in ("graph_id", "config", "context") if name in body}
     config, context = body.get("config") or {}, body.get("context") or {}
     if config.get("configurable"):
         changes["context"] = dict(config["configurable"])

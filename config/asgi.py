@@ -1,12 +1,13 @@
 """The ASGI application: `uvicorn config.asgi:application`. Layers, from the outside in; no view lives here."""
 
 import os
+from typing import Any
 
 from channels.routing import ProtocolTypeRouter
 from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django_application = get_asgi_application()
+django_application: Any = get_asgi_application()
 
 from django.conf import settings  # noqa: E402 - settings are read once Django is set up
 from starlette.staticfiles import StaticFiles  # noqa: E402
@@ -41,7 +42,7 @@ async def _lifespan(scope: http.Scope, receive: http.Receive, send: http.Send) -
     await send({"type": "lifespan.shutdown.complete"})
 
 
-api = http.limit_body(django_application, settings.HTTP_MAX_REQUEST_BODY_BYTES)
+api: http.ASGIApp = http.limit_body(django_application, settings.HTTP_MAX_REQUEST_BODY_BYTES)
 api = http.head_as_get(_with_static(api))
 api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_URL))
 application = ProtocolTypeRouter(

@@ -156,7 +156,7 @@ def _walk(value: Any, depth: int) -> Any:
     return _walk(_native(value), depth + 1)
 
 
-def _number(value: float) -> Any:
+def _number(value: int | float) -> Any:
     if isinstance(value, float):
         return value if value - value == 0 else None
     return int(value) if -(2**63) <= value < 2**64 else _number(_as_float(value))

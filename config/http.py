@@ -29,9 +29,9 @@ def cors(app: ASGIApp, origins: list[str], options: dict[str, Any]) -> ASGIApp:
     if options:
         if "allow_origins" not in options and origins != ["*"]:
             options = {**options, "allow_origins": origins}
-        return CORSMiddleware(app, **options)  # type: ignore[arg-type]
+        return CORSMiddleware(app, **options)
     return CORSMiddleware(
-        app,  # type: ignore[arg-type]
+        app,
         allow_origins=origins,
         allow_methods=METHODS,
         allow_headers=["*"],

@@ -7,6 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.conf import settings
 from redis.exceptions import RedisError
@@ -58,13 +59,13 @@ async def append(stream: str, run_id: str, parts: Sequence[Part], *, last: bool 
 
 async def read(stream: str, after: str, limit: int = PAGE) -> list[Part]:
     """The parts behind the id `after`, oldest first, at most `limit`. Raises RedisError."""
-    rows = await client().xrange(_key(stream), min=f"({after}", count=limit)
+    rows: Any = await client().xrange(_key(stream), min=f"({after}", count=limit)
     return [Part(f[b"r"].decode(), f[b"e"].decode(), f[b"d"], row.decode()) for row, f in rows]
 
 
 async def tail(stream: str) -> str:
     """The id of the newest part; BEGINNING when there is none. Raises RedisError."""
-    rows = await client().xrevrange(_key(stream), count=1)
+    rows: Any = await client().xrevrange(_key(stream), count=1)
     return str(rows[0][0].decode()) if rows else BEGINNING
 
 

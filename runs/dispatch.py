@@ -21,7 +21,7 @@ from config import loop
 from config.celery import app
 from config.errors import BadRequest, Conflict, Invalid, NotFound
 from config.rest import parse_uuid
-from events import log
+from events import bell, log
 from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_config
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
 from threads.checkpointer import delete_run_checkpoints
@@ -276,7 +276,7 @@ def announce_cancel(worker: str) -> None:
 
 
 async def _ring_worker(worker: str) -> None:
-    await log.bell.ring(f"worker.{worker}")
+    await bell.ring(f"worker.{worker}")
 
 
 def close_stream(run: Run) -> None:

@@ -152,10 +152,11 @@ async def _concluded(
 async def _head_after_failure(execution: Execution) -> HeadState:
     """The state the attempt left behind; nothing when the graph cannot even be opened."""
     try:
-        return await _with_graph(execution, lambda graph: read_head(graph, str(execution.run.thread_id)))
+        head: HeadState = await _with_graph(execution, lambda graph: read_head(graph, str(execution.run.thread_id)))
     except Exception:
         logger.warning("The state of run %s cannot be read", execution.run.run_id, exc_info=True)
         return HeadState()
+    return head
 
 
 async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any, Any]], Any]) -> Any:

@@ -104,7 +104,7 @@ class RunQuerySet(models.QuerySet["Run"]):
     def cancels(self, worker: str) -> dict[uuid.UUID, str]:
         """The cancel requests for runs a worker executes: run id to action."""
         asked = self.filter(worker=worker, status=RunStatus.RUNNING, cancel_action__isnull=False)
-        return dict(asked.values_list("run_id", "cancel_action"))
+        return {run_id: action for run_id, action in asked.values_list("run_id", "cancel_action") if action}
 
 
 class Run(models.Model):

@@ -48,7 +48,7 @@ class PartNaming:
         if isinstance(message, BaseMessageChunk):
             before = self.accumulated.get(key)
             whole = message if before is None else before + message
-            self.accumulated[key] = whole  # type: ignore[assignment]
+            self.accumulated[key] = whole
             yield "messages/partial", [message_chunk_to_message(whole)]
         else:
             yield "messages/complete", [message]
@@ -72,7 +72,7 @@ async def _from_events(
 ) -> AsyncIterator[Named]:
     """Mode `events`: the root's own stream is unpacked, every other event is passed on."""
     events = graph.astream_events(**arguments, version="v2", stream_mode=naming.graph_modes, subgraphs=naming.subgraphs)
-    async for event in events:  # type: ignore[union-attr]
+    async for event in events:
         if HIDDEN in event.get("tags", ()):
             continue
         if event["event"] == "on_chain_stream" and event["run_id"] == run_id:

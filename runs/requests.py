@@ -2,8 +2,8 @@
 
 import functools
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Concatenate, ParamSpec
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec
 
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
@@ -12,7 +12,7 @@ from config.errors import error_response
 from runs.assembly import Caller
 
 P = ParamSpec("P")
-AsyncView = Callable[Concatenate[HttpRequest, P], Awaitable[HttpResponseBase]]
+AsyncView = Callable[P, Coroutine[Any, Any, HttpResponseBase]]
 
 
 def caller_of(request: HttpRequest | Request) -> Caller:
@@ -25,10 +25,11 @@ def endpoint(method: str) -> Callable[[AsyncView[P]], AsyncView[P]]:
 
     def decorate(view: AsyncView[P]) -> AsyncView[P]:
         @functools.wraps(view)
-        async def answer(request: HttpRequest, *args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
-            if request.method != method:
+        async def answer(*args: P.args, **kwargs: P.kwargs) -> HttpResponseBase:
+            request = args[0]
+            if isinstance(request, HttpRequest) and request.method != method:
                 return error_response(405, "Method Not Allowed", {"Allow": method})
-            return await view(request, *args, **kwargs)
+            return await view(*args, **kwargs)
 
         return answer
 

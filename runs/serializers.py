@@ -72,7 +72,7 @@ class RunBody(Body):
     command = CommandBody(required=False, allow_null=True)
     metadata = Object(required=False)
     config = ConfigBody(required=False)
-    context = Object(required=False)
+    context = Object(required=False)  # type: ignore[assignment]
     checkpoint_id = Identifier(required=False)
     webhook = Text(required=False, min_length=1, max_length=65536)
     interrupt_before = NodeNames(required=False)

@@ -30,7 +30,7 @@ EXTRACTABLE = ("values", "metadata", "config", "interrupts")
 class CommandBody(Body):
     """`command`: resume an interrupt, update the state, go to nodes."""
 
-    update = AnyValue(required=False)
+    update = AnyValue(required=False)  # type: ignore[assignment]
     resume = AnyValue(required=False)
     goto = AnyValue(required=False)
 

@@ -117,7 +117,7 @@ async def apply_supersteps(
     wanted: Any = {**config, "configurable": {**config["configurable"], **_checkpoint_config(thread_id, None)}}
     steps = [
         [
-            StateUpdate(as_command(u["command"]) if u.get("command") else u.get("values"), u["as_node"])
+            StateUpdate(as_command(u["command"]) if u.get("command") else u.get("values"), u["as_node"])  # type: ignore[arg-type]
             for u in step["updates"]
         ]
         for step in supersteps

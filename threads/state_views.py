@@ -24,7 +24,8 @@ STATE_UPDATE = "state_update"
 
 
 def _graph_of(thread: Thread) -> str | None:
-    return thread.metadata.get("graph_id")
+    graph_id: str | None = thread.metadata.get("graph_id")
+    return graph_id
 
 
 def _config_of(thread: Thread) -> dict[str, Any]:

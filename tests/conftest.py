@@ -1,0 +1,129 @@
+"""Fixtures: a live server of real processes, shared by an xdist worker's tests, and clients to it."""
+
+import contextlib
+import os
+import secrets
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from psycopg.conninfo import make_conninfo
+
+ROOT = Path(__file__).parent.parent
+START_SECONDS = 60.0
+
+
+@dataclass
+class LiveServer:
+    """Web, worker and beat as real processes on a database of their own."""
+
+    url: str
+    environment: dict[str, str]
+    log: Path
+    processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+
+    def start(self, name: str, *arguments: str) -> subprocess.Popen[bytes]:
+        """Run `manage.py *arguments` under a name of its own."""
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "manage.py", *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+        self.processes[name] = process
+        return process
+
+    def stop(self) -> None:
+        """End all processes, politely first."""
+        for process in self.processes.values():
+            process.terminate()
+        for process in self.processes.values():
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def live_server(folder: Path, **environment: str) -> Iterator[LiveServer]:
+    """A server with a new database, its worker slots and settings as the environment says."""
+    name = f"weft_live_{secrets.token_hex(4)}"
+    base = os.environ["DATABASE_URI"]
+    with psycopg.connect(base, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    port = free_port()
+    settings = {
+        **os.environ,
+        "DATABASE_URI": make_conninfo(base, dbname=name),
+        "REDIS_KEY_PREFIX": f"{name}:",
+        "WEFT_CONFIG": str(ROOT / "tests/graphs/langgraph.json"),
+        "WEFT_STATE_DIR": str(folder),
+        "N_JOBS_PER_WORKER": "10",
+        **environment,
+    }
+    server = LiveServer(f"http://127.0.0.1:{port}", settings, folder / "server.log")
+    try:
+        assert server.start("migrate", "migrate", "--verbosity=0").wait(START_SECONDS) == 0, server.log.read_text()
+        server.processes.clear()
+        server.start("worker", "worker")
+        server.start("beat", "beat")
+        server.start("web", "web", f"--port={port}")
+        wait_until_up(server)
+        yield server
+    finally:
+        server.stop()
+        with psycopg.connect(base, autocommit=True) as connection:
+            connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+def wait_until_up(server: LiveServer) -> None:
+    """Return when /ok answers."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        with contextlib.suppress(httpx.HTTPError):
+            if httpx.get(f"{server.url}/ok").status_code == 200:
+                return
+        assert server.processes["web"].poll() is None, server.log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(server.log.read_text())
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """The live server most tests share. They may not stop it, nor count rows they did not make."""
+    with live_server(tmp_path_factory.mktemp("server")) as running:
+        yield running
+
+
+@pytest.fixture
+async def sdk(server: LiveServer) -> AsyncIterator[LangGraphClient]:
+    """The official async client."""
+    async with get_client(url=server.url, timeout=30) as client:
+        yield client
+
+
+@pytest.fixture
+async def http(server: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
+    """Plain HTTP, for what no SDK would send."""
+    async with httpx.AsyncClient(base_url=server.url, timeout=30) as client:
+        yield client
