@@ -256,17 +256,29 @@ def _pid_in(path: Path) -> int:
 
 
 def _postgres_accepts(server: Server) -> bool:
+    """Both signs are needed: the file says so before the socket does, and outlives a server that was killed."""
     data = Path(server.program.argv[2])
     with suppress(OSError):
         lines = (data / "postmaster.pid").read_text().split("\n")
-        return len(lines) > 7 and lines[7].strip() == "ready"
+        if len(lines) > 7 and lines[7].strip() == "ready":
+            _connected(server.socket_dir / ".s.PGSQL.5432").close()
+            return True
     return False
 
 
 def _redis_answers(server: Server) -> bool:
-    with suppress(OSError), socket.socket(socket.AF_UNIX) as client:
-        client.settimeout(0.5)
-        client.connect(server.uri.removeprefix("unix://"))
+    with suppress(OSError), _connected(server.socket_dir / "redis.sock") as client:
         client.sendall(b"PING\r\n")
         return client.recv(16).startswith(b"+PONG")
     return False
+
+
+def _connected(path: Path) -> socket.socket:
+    client = socket.socket(socket.AF_UNIX)
+    client.settimeout(0.5)
+    try:
+        client.connect(str(path))
+    except OSError:
+        client.close()
+        raise
+    return client

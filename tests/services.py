@@ -6,6 +6,7 @@ DATABASE_URI and REDIS_URI in the environment win. Knows nothing of Django; pyte
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -75,3 +76,16 @@ def start(server: embedded.Server, state: Path) -> tuple[embedded.Server, subpro
             raise AssertionError(f"{server.program.name} did not start:\n{path.read_text()}")
         time.sleep(0.02)
     return server, process
+
+
+def main(argv: list[str]) -> int:
+    """Run a command with the servers of a test run: `python -m tests.services manage.py makemigrations --check`."""
+    stop = start_missing_servers()
+    try:
+        return subprocess.call([sys.executable, *argv])
+    finally:
+        stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`manage.py beat`: the clock that sends ticks. Any number may run: what a tick does is claimed in the database."""
+"""`manage.py beat`: the clock, which also does what is due. Any number may run: a tick claims in the database."""
 
 from typing import Any
 
@@ -12,9 +12,9 @@ LONGEST_SLEEP_SECONDS = 5
 
 
 class Command(BaseCommand):
-    """Send ticks until SIGTERM."""
+    """Tick until SIGTERM."""
 
-    help = "Send the ticks that wake workers for what is due."
+    help = "Wake what is due: expired leases, crons, retries."
     requires_system_checks = []
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
 from config import ports, reachable
+from config.environment import ConfigurationError
 
 DRAIN_SECONDS = 10
 
@@ -36,11 +37,14 @@ class Command(BaseCommand):
             "config.asgi:application",
             loop="uvloop",
             http="httptools",
-            lifespan="auto",
+            lifespan="on",
             log_config=None,
             log_level="info" if options["access_log"] else "warning",
             access_log=options["access_log"],
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
-        uvicorn.Server(config).run(sockets=[listener])
+        server = uvicorn.Server(config)
+        server.run(sockets=[listener])
+        if not server.started:
+            raise ConfigurationError("The server did not start; its reason is above.")

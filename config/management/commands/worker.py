@@ -5,7 +5,7 @@ import socket
 import warnings
 from typing import Any
 
-from celery.exceptions import CeleryWarning, CPendingDeprecationWarning
+from celery.exceptions import CPendingDeprecationWarning, SecurityWarning
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
@@ -30,9 +30,8 @@ class Command(BaseCommand):
             raise ConfigurationError("N_JOBS_PER_WORKER is 0, so a worker would execute nothing.")
         reachable.check_postgres(settings.DATABASE_URI)
         reachable.check_redis(settings.REDIS_URI)
-        # It warns of root and asks nothing: rows name graphs of this machine's owner, and messages are JSON.
-        warnings.filterwarnings("ignore", message=".*superuser privileges", category=RuntimeWarning)
-        for category in (CeleryWarning, CPendingDeprecationWarning):
+        # Of root and of a default of its next version: nothing a person at the terminal can act on.
+        for category in (SecurityWarning, CPendingDeprecationWarning):
             warnings.filterwarnings("ignore", category=category)
         node = options["name"] or f"worker-{os.getpid()}"
         app.start(
