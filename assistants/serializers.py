@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_serializer
 from rest_framework import serializers
 
 from assistants.models import Assistant, AssistantVersion
@@ -23,6 +24,7 @@ ASSISTANT_FIELDS = (
 )
 
 
+@extend_schema_serializer(component_name="Config")
 class ConfigBody(Body):
     """`config`: three keys are checked, any other is kept."""
 
@@ -37,6 +39,7 @@ class ConfigBody(Body):
         return {**kept, **checked}
 
 
+@extend_schema_serializer(component_name="AssistantPatch")
 class AssistantPatchBody(Body):
     """What can be said of an assistant."""
 
@@ -56,6 +59,7 @@ class AssistantPatchBody(Body):
         return attrs
 
 
+@extend_schema_serializer(component_name="AssistantCreate")
 class AssistantBody(AssistantPatchBody):
     """A new assistant."""
 
@@ -64,6 +68,7 @@ class AssistantBody(AssistantPatchBody):
     if_exists = Choice(["raise", "do_nothing"], required=False)
 
 
+@extend_schema_serializer(component_name="AssistantCountRequest")
 class AssistantCountBody(Body):
     """Which assistants to count."""
 
@@ -72,6 +77,7 @@ class AssistantCountBody(Body):
     name = Text(required=False)
 
 
+@extend_schema_serializer(component_name="AssistantSearchRequest")
 class AssistantSearchBody(AssistantCountBody, Page):
     """Which assistants to list, and how."""
 
@@ -80,18 +86,21 @@ class AssistantSearchBody(AssistantCountBody, Page):
     select = select_field(ASSISTANT_FIELDS)
 
 
+@extend_schema_serializer(component_name="AssistantVersionsSearchRequest")
 class VersionsBody(Page):
     """Which versions to list."""
 
     metadata = Object(required=False)
 
 
+@extend_schema_serializer(component_name="AssistantVersionChange")
 class LatestBody(Body):
     """The version to go back to."""
 
     version = Integer(required=False)
 
 
+@extend_schema_serializer(component_name="AssistantVersion")
 class VersionSerializer(serializers.Serializer[Assistant | AssistantVersion]):
     """An assistant as it was in one version."""
 
@@ -106,6 +115,7 @@ class VersionSerializer(serializers.Serializer[Assistant | AssistantVersion]):
     description = serializers.CharField(allow_null=True)
 
 
+@extend_schema_serializer(component_name="Assistant")
 class AssistantSerializer(VersionSerializer):
     """The assistant object."""
 

@@ -11,7 +11,7 @@ urlpatterns = [
     path("assistants/<str:assistant_id>", views.OneAssistant.as_view()),
     path("assistants/<str:assistant_id>/graph", views.AssistantGraph.as_view()),
     path("assistants/<str:assistant_id>/subgraphs", views.AssistantSubgraphs.as_view()),
-    path("assistants/<str:assistant_id>/subgraphs/<str:namespace>", views.AssistantSubgraphs.as_view()),
+    path("assistants/<str:assistant_id>/subgraphs/<str:namespace>", views.AssistantSubgraphsIn.as_view()),
     path("assistants/<str:assistant_id>/schemas", views.AssistantSchemas.as_view()),
     path("assistants/<str:assistant_id>/versions", views.AssistantVersions.as_view()),
     path("assistants/<str:assistant_id>/latest", views.AssistantLatest.as_view()),

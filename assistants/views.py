@@ -3,9 +3,11 @@
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models.functions import Lower
+from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_view
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -28,6 +30,9 @@ from config import loop
 from config.errors import Conflict, Invalid, NotFound
 from config.paging import only, ordered, page_response
 from config.rest import Endpoint, parse_uuid, read_body
+from config.schema import ErrorResponse
+
+ANY_CASE = {"name": Lower("name"), "graph_id": Lower("graph_id")}
 
 represent = AssistantSerializer().to_representation
 represent_version = VersionSerializer().to_representation
@@ -52,49 +57,59 @@ def registered(graph_id: str) -> str:
 class Assistants(Endpoint):
     """POST /assistants"""
 
-    @extend_schema(request=AssistantBody, responses=AssistantSerializer)
+    @extend_schema(
+        operation_id="create_assistant",
+        request=AssistantBody,
+        responses={200: AssistantSerializer, 409: ErrorResponse},
+    )
     def post(self, request: Request) -> Response:
         """Create an assistant from a graph."""
         body = read_body(request, AssistantBody)
         registered(body["graph_id"])
         if "assistant_id" in body:
             body["assistant_id"] = parse_uuid(body["assistant_id"], "assistant ID")
+        now = timezone.now()
         new = Assistant(
             **{name: body[name] for name in ("assistant_id", "metadata", "description") if name in body},
             **mirrored(body),
             name=body.get("name") or "Untitled",
+            created_at=now,
+            updated_at=now,
         )
+        return Response(represent(_insert(new, if_exists=body.get("if_exists", "raise"))))
+
+
+def _insert(new: Assistant, *, if_exists: str) -> Assistant:
+    """The new row with its first version, or the one that has its id. Raises Conflict."""
+    try:
         with transaction.atomic():
-            found, created = _insert_once(new)
-            if created:
-                new.record_version()
-            elif body.get("if_exists", "raise") == "raise":
-                raise Conflict(f"Assistant {new.assistant_id} already exists")
-        return Response(represent(found))
-
-
-def _insert_once(new: Assistant) -> tuple[Assistant, bool]:
-    """The row under the new one's id, and whether it is the new one."""
-    Assistant.objects.bulk_create([new], ignore_conflicts=True)
-    found = Assistant.objects.select_for_update().get(pk=new.pk)
-    return found, found.created_at == new.created_at and found.name == new.name
+            new.save(force_insert=True)
+            new.record_version()
+        return new
+    except IntegrityError:
+        found = Assistant.objects.filter(pk=new.pk).first() if if_exists == "do_nothing" else None
+        if found is None:
+            raise Conflict(f"Assistant {new.assistant_id} already exists") from None
+        return found
 
 
 class AssistantSearch(Endpoint):
     """POST /assistants/search"""
 
-    @extend_schema(request=AssistantSearchBody, responses=AssistantSerializer(many=True))
+    @extend_schema(
+        operation_id="search_assistants", request=AssistantSearchBody, responses=AssistantSerializer(many=True)
+    )
     def post(self, request: Request) -> Response:
         """List assistants."""
         body = read_body(request, AssistantSearchBody)
-        rows = ordered(_matching(body), body, default="created_at", any_case=("name", "graph_id"))
+        rows = ordered(_matching(body), body, default="created_at", columns=ANY_CASE)
         return page_response(rows, body, lambda row: only(represent(row), body.get("select")))
 
 
 class AssistantCount(Endpoint):
     """POST /assistants/count"""
 
-    @extend_schema(request=AssistantCountBody, responses=OpenApiTypes.INT)
+    @extend_schema(operation_id="count_assistants", request=AssistantCountBody, responses=OpenApiTypes.INT)
     def post(self, request: Request) -> Response:
         """Count assistants."""
         return Response(_matching(read_body(request, AssistantCountBody)).count())
@@ -110,12 +125,12 @@ def _matching(body: dict[str, Any]) -> Any:
 class OneAssistant(Endpoint):
     """/assistants/{assistant_id}"""
 
-    @extend_schema(responses=AssistantSerializer)
+    @extend_schema(operation_id="get_assistant", responses=AssistantSerializer)
     def get(self, request: Request, assistant_id: str) -> Response:
         """Read an assistant."""
         return Response(represent(existing(parse_uuid(assistant_id, "assistant ID"))))
 
-    @extend_schema(request=AssistantPatchBody, responses=AssistantSerializer)
+    @extend_schema(operation_id="update_assistant", request=AssistantPatchBody, responses=AssistantSerializer)
     def patch(self, request: Request, assistant_id: str) -> Response:
         """Change an assistant; every call makes a version."""
         wanted = parse_uuid(assistant_id, "assistant ID")
@@ -130,7 +145,10 @@ class OneAssistant(Endpoint):
         return Response(represent(assistant))
 
     @extend_schema(
-        parameters=[OpenApiParameter("delete_threads", OpenApiTypes.BOOL)], request=None, responses={204: None}
+        operation_id="delete_assistant",
+        parameters=[OpenApiParameter("delete_threads", OpenApiTypes.BOOL)],
+        request=None,
+        responses={204: None},
     )
     def delete(self, request: Request, assistant_id: str) -> Response:
         """Delete an assistant with its versions; its runs in flight are cancelled."""
@@ -159,7 +177,7 @@ def _changes(assistant: Assistant, body: dict[str, Any]) -> dict[str, Any]:
 class AssistantVersions(Endpoint):
     """POST /assistants/{assistant_id}/versions"""
 
-    @extend_schema(request=VersionsBody, responses=VersionSerializer(many=True))
+    @extend_schema(operation_id="list_assistant_versions", request=VersionsBody, responses=VersionSerializer(many=True))
     def post(self, request: Request, assistant_id: str) -> Response:
         """List an assistant's versions, newest first."""
         wanted = parse_uuid(assistant_id, "assistant ID")
@@ -177,7 +195,7 @@ class AssistantVersions(Endpoint):
 class AssistantLatest(Endpoint):
     """POST /assistants/{assistant_id}/latest"""
 
-    @extend_schema(request=LatestBody, responses=AssistantSerializer)
+    @extend_schema(operation_id="set_latest_assistant_version", request=LatestBody, responses=AssistantSerializer)
     def post(self, request: Request, assistant_id: str) -> Response:
         """Make an earlier version the current one."""
         body = read_body(request, LatestBody)
@@ -194,7 +212,11 @@ class AssistantLatest(Endpoint):
 class AssistantGraph(Endpoint):
     """GET /assistants/{assistant_id}/graph"""
 
-    @extend_schema(parameters=[OpenApiParameter("xray", OpenApiTypes.STR)], responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="get_assistant_graph",
+        parameters=[OpenApiParameter("xray", OpenApiTypes.STR)],
+        responses=OpenApiTypes.OBJECT,
+    )
     def get(self, request: Request, assistant_id: str) -> Response:
         """Draw the assistant's graph; a graph id will do for the assistant's."""
         xray = _xray(request.query_params.get("xray", "false"))
@@ -214,7 +236,7 @@ def _xray(text: str) -> bool | int:
 class AssistantSchemas(Endpoint):
     """GET /assistants/{assistant_id}/schemas"""
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_assistant_schemas", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, assistant_id: str) -> Response:
         """The schemas of the assistant's graph."""
         assistant = existing(parse_uuid(assistant_id, "assistant ID"))
@@ -222,12 +244,21 @@ class AssistantSchemas(Endpoint):
 
 
 class AssistantSubgraphs(Endpoint):
-    """GET /assistants/{assistant_id}/subgraphs and /subgraphs/{namespace}"""
+    """GET /assistants/{assistant_id}/subgraphs"""
 
-    @extend_schema(parameters=[OpenApiParameter("recurse", OpenApiTypes.BOOL)], responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="list_assistant_subgraphs",
+        parameters=[OpenApiParameter("recurse", OpenApiTypes.BOOL)],
+        responses=OpenApiTypes.OBJECT,
+    )
     def get(self, request: Request, assistant_id: str, namespace: str | None = None) -> Response:
         """The schemas of the subgraphs of the assistant's graph."""
         assistant = existing(parse_uuid(assistant_id, "assistant ID"))
         recurse = request.query_params.get("recurse") in ("true", "True")
         found = introspection.subgraphs(assistant.graph_id, assistant.config, namespace, recurse=recurse)
         return Response(loop.run(found))
+
+
+@extend_schema_view(get=extend_schema(operation_id="list_assistant_subgraphs_in_namespace"))
+class AssistantSubgraphsIn(AssistantSubgraphs):
+    """GET /assistants/{assistant_id}/subgraphs/{namespace}"""

@@ -16,7 +16,11 @@ from config.rest import Endpoint
 class Ok(Endpoint):
     """GET /ok and GET /"""
 
-    @extend_schema(parameters=[OpenApiParameter("check_db", OpenApiTypes.INT)], responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="get_ok",
+        parameters=[OpenApiParameter("check_db", OpenApiTypes.INT)],
+        responses=OpenApiTypes.OBJECT,
+    )
     def get(self, request: Request) -> Response:
         """Whether the server is up; with `check_db=1` also whether PostgreSQL and Redis answer."""
         text = request.query_params.get("check_db", "0")
@@ -53,7 +57,7 @@ def _redis_answers() -> None:
 class Info(Endpoint):
     """GET /info"""
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_info", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request) -> Response:
         """Version and features."""
         return Response(

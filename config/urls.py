@@ -12,7 +12,7 @@ handler404 = "config.errors.page_not_found"
 handler500 = "config.errors.server_error"
 
 urlpatterns = [
-    path("", system.Ok.as_view()),
+    path("", system.Ok.as_view(schema=None)),
     path("ok", system.Ok.as_view()),
     path("info", system.Info.as_view()),
     path("openapi.json", SpectacularAPIView.as_view(renderer_classes=[OpenApiJsonRenderer]), name="schema"),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from assistants.serializers import ConfigBody
@@ -67,7 +67,7 @@ class RunBody(Body):
 
     writes = True
 
-    assistant_id = Identifier(help_text="An assistant's id or a graph id.")
+    assistant_id = Text(help_text="An assistant's id or a graph id.")
     input = AnyValue(required=False)
     command = CommandBody(required=False, allow_null=True)
     metadata = Object(required=False)
@@ -88,6 +88,7 @@ class RunBody(Body):
     langsmith_tracer = Object(required=False)
 
 
+@extend_schema_serializer(component_name="RunCreateStateful")
 class StatefulRunBody(RunBody):
     """A run on a thread."""
 
@@ -96,6 +97,7 @@ class StatefulRunBody(RunBody):
     if_not_exists = Choice(["create", "reject"], required=False)
 
 
+@extend_schema_serializer(component_name="RunCreateStateless")
 class StatelessRunBody(RunBody):
     """A run on a thread of its own."""
 
@@ -115,6 +117,7 @@ def check_batch(data: Any) -> list[dict[str, Any]]:
     return [check(item, StatelessRunBody) for item in data]
 
 
+@extend_schema_serializer(component_name="RunsCancel")
 class CancelRunsBody(Body):
     """Which runs to cancel: all in a status, or some of a thread."""
 

@@ -14,6 +14,7 @@ from config import loop
 from config.errors import BadRequest, Invalid, NotFound
 from config.paging import only
 from config.rest import Endpoint, parse_json, parse_uuid, read_body
+from config.schema import ErrorResponse
 from runs.dispatch import (
     cancel_runs,
     close_stream,
@@ -44,7 +45,7 @@ ACTION = OpenApiParameter("action", OpenApiTypes.STR, enum=["interrupt", "rollba
 class StatelessRuns(Endpoint):
     """POST /runs"""
 
-    @extend_schema(request=StatelessRunBody, responses=RunSerializer)
+    @extend_schema(operation_id="create_stateless_run", request=StatelessRunBody, responses=RunSerializer)
     def post(self, request: Request) -> Response:
         """Create a run on a thread of its own."""
         run = create_stateless_run(read_body(request, StatelessRunBody), caller_of(request))
@@ -54,7 +55,9 @@ class StatelessRuns(Endpoint):
 class RunBatch(Endpoint):
     """POST /runs/batch"""
 
-    @extend_schema(request=StatelessRunBody(many=True), responses=RunSerializer(many=True))
+    @extend_schema(
+        operation_id="create_run_batch", request=StatelessRunBody(many=True), responses=RunSerializer(many=True)
+    )
     def post(self, request: Request) -> Response:
         """Create several stateless runs, all or none."""
         bodies = check_batch(parse_json(request.body))
@@ -64,7 +67,7 @@ class RunBatch(Endpoint):
 class CancelRuns(Endpoint):
     """POST /runs/cancel"""
 
-    @extend_schema(request=CancelRunsBody, parameters=[ACTION], responses={204: None})
+    @extend_schema(operation_id="cancel_runs", request=CancelRunsBody, parameters=[ACTION], responses={204: None})
     def post(self, request: Request) -> Response:
         """Cancel all runs in a status, or some of a thread."""
         body = read_body(request, CancelRunsBody)
@@ -88,6 +91,7 @@ class ThreadRuns(Endpoint):
     """/threads/{thread_id}/runs"""
 
     @extend_schema(
+        operation_id="list_runs",
         parameters=[
             OpenApiParameter("limit", OpenApiTypes.INT),
             OpenApiParameter("offset", OpenApiTypes.INT),
@@ -108,7 +112,9 @@ class ThreadRuns(Endpoint):
         page = rows[max(offset, 0) : max(offset, 0) + min(max(limit, 0), 1000)]
         return Response([only(represent(run), select) for run in page])
 
-    @extend_schema(request=StatefulRunBody, responses=RunSerializer)
+    @extend_schema(
+        operation_id="create_run", request=StatefulRunBody, responses={200: RunSerializer, 409: ErrorResponse}
+    )
     def post(self, request: Request, thread_id: str) -> Response:
         """Create a run on the thread."""
         body = read_body(request, StatefulRunBody)
@@ -147,7 +153,7 @@ def _select(given: list[str]) -> list[str]:
 class OneRun(Endpoint):
     """/threads/{thread_id}/runs/{run_id}"""
 
-    @extend_schema(responses=RunSerializer)
+    @extend_schema(operation_id="get_run", responses=RunSerializer)
     def get(self, request: Request, thread_id: str, run_id: str) -> Response:
         """Read a run."""
         thread_uuid, run_uuid = parse_uuid(thread_id, "thread ID"), parse_uuid(run_id, "run ID")
@@ -157,7 +163,7 @@ class OneRun(Endpoint):
             raise NotFound
         return Response(represent(run))
 
-    @extend_schema(responses={204: None})
+    @extend_schema(operation_id="delete_run", responses={204: None})
     def delete(self, request: Request, thread_id: str, run_id: str) -> Response:
         """Delete a run and the checkpoints it wrote; a running one is stopped."""
         thread_uuid, run_uuid = parse_uuid(thread_id, "thread ID"), parse_uuid(run_id, "run ID")

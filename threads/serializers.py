@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import extend_schema_field
+from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from config.paging import Page, select_field
@@ -27,6 +27,7 @@ ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 EXTRACTABLE = ("values", "metadata", "config", "interrupts")
 
 
+@extend_schema_serializer(component_name="Command")
 class CommandBody(Body):
     """`command`: resume an interrupt, update the state, go to nodes."""
 
@@ -52,6 +53,7 @@ class CommandBody(Body):
         return value
 
 
+@extend_schema_serializer(component_name="CheckpointConfig")
 class CheckpointBody(Body):
     """A checkpoint object as states carry it."""
 
@@ -61,6 +63,7 @@ class CheckpointBody(Body):
     checkpoint_map = Object(required=False)
 
 
+@extend_schema_serializer(component_name="ThreadTTL")
 class TTLBody(Body):
     """How long a thread lives, in minutes, and what happens then."""
 
@@ -79,6 +82,7 @@ class StateValues(AnyValue):
         return data
 
 
+@extend_schema_serializer(component_name="ThreadSuperstepUpdate")
 class UpdateBody(Body):
     """One node's update within a superstep."""
 
@@ -87,12 +91,14 @@ class UpdateBody(Body):
     as_node = Text()
 
 
+@extend_schema_serializer(component_name="ThreadSuperstep")
 class SuperstepBody(Body):
     """The updates of one step."""
 
     updates = UpdateBody(many=True)
 
 
+@extend_schema_serializer(component_name="ThreadCreate")
 class ThreadBody(Body):
     """A new thread."""
 
@@ -105,6 +111,7 @@ class ThreadBody(Body):
     supersteps = SuperstepBody(many=True, required=False)
 
 
+@extend_schema_serializer(component_name="ThreadPatch")
 class ThreadPatchBody(Body):
     """Changes to a thread."""
 
@@ -114,6 +121,7 @@ class ThreadPatchBody(Body):
     ttl = TTLBody(required=False)
 
 
+@extend_schema_serializer(component_name="ThreadCountRequest")
 class ThreadCountBody(Body):
     """Which threads to count."""
 
@@ -122,6 +130,7 @@ class ThreadCountBody(Body):
     status = Choice(ThreadStatus.values, required=False)
 
 
+@extend_schema_serializer(component_name="ThreadSearchRequest")
 class ThreadSearchBody(ThreadCountBody, Page):
     """Which threads to list, and how."""
 
@@ -143,6 +152,7 @@ class ThreadSearchBody(ThreadCountBody, Page):
         return value
 
 
+@extend_schema_serializer(component_name="ThreadPruneRequest")
 class PruneBody(Body):
     """Which threads to prune, and how far."""
 
@@ -150,6 +160,7 @@ class PruneBody(Body):
     strategy = Choice(TTLStrategy.values, required=False)
 
 
+@extend_schema_serializer(component_name="ThreadStateUpdate")
 class StateUpdateBody(Body):
     """An update of a thread's state."""
 
@@ -159,6 +170,7 @@ class StateUpdateBody(Body):
     checkpoint_id = Text(required=False)
 
 
+@extend_schema_serializer(component_name="ThreadStateCheckpointRequest")
 class StateAtBody(Body):
     """Which checkpoint's state to read."""
 
@@ -166,6 +178,7 @@ class StateAtBody(Body):
     subgraphs = Flag(required=False)
 
 
+@extend_schema_serializer(component_name="ThreadStateSearch")
 class HistoryBody(Body):
     """Which part of a thread's history to read."""
 
@@ -193,6 +206,22 @@ class ThreadSerializer(serializers.Serializer[Thread]):
     def get_state_updated_at(self, thread: Thread) -> Any:
         """When the state last changed; the row's own time before the first change."""
         return thread.state_updated_at or thread.updated_at
+
+
+@extend_schema_serializer(component_name="ThreadState")
+class StateSerializer(serializers.Serializer[Any]):
+    """The state object; `threads.state` makes it, this describes it."""
+
+    values = AnyValue()
+    next = serializers.ListField(child=serializers.CharField())
+    tasks = serializers.ListField(child=Object())
+    metadata = Object(allow_null=True)
+    created_at = Moment(allow_null=True)
+    checkpoint = CheckpointBody(allow_null=True)
+    parent_checkpoint = CheckpointBody(allow_null=True)
+    interrupts = serializers.ListField(child=Object())
+    checkpoint_id = serializers.CharField(allow_null=True)
+    parent_checkpoint_id = serializers.CharField(allow_null=True)
 
 
 def ttl_of(thread: Thread) -> dict[str, Any]:

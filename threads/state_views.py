@@ -13,10 +13,11 @@ from assistants.graphs import load_all
 from config import dialect, loop
 from config.errors import BadRequest, Conflict, Invalid
 from config.rest import Endpoint, parse_uuid, read_body
+from config.schema import ErrorResponse
 from events import log
 from threads import state
 from threads.models import Thread, ThreadStatus
-from threads.serializers import HistoryBody, StateAtBody, StateUpdateBody
+from threads.serializers import HistoryBody, StateAtBody, StateSerializer, StateUpdateBody
 from threads.views import existing
 
 SUBGRAPHS = OpenApiParameter("subgraphs", OpenApiTypes.BOOL)
@@ -45,13 +46,17 @@ def _wants_subgraphs(request: Request) -> bool:
 class ThreadState(Endpoint):
     """/threads/{thread_id}/state"""
 
-    @extend_schema(parameters=[SUBGRAPHS], responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_thread_state", parameters=[SUBGRAPHS], responses=StateSerializer)
     def get(self, request: Request, thread_id: str) -> Response:
         """The latest state."""
         thread = existing(parse_uuid(thread_id, "thread ID"))
         return _read(thread, None, subgraphs=_wants_subgraphs(request))
 
-    @extend_schema(request=StateUpdateBody, responses=OpenApiTypes.OBJECT)
+    @extend_schema(
+        operation_id="update_thread_state",
+        request=StateUpdateBody,
+        responses={200: OpenApiTypes.OBJECT, 409: ErrorResponse},
+    )
     def post(self, request: Request, thread_id: str) -> Response:
         """Write values into the state as a node would, as a new checkpoint."""
         wanted = parse_uuid(thread_id, "thread ID")
@@ -98,7 +103,7 @@ async def _publish(thread: Thread, latest: dict[str, Any]) -> None:
 class ThreadStateAt(Endpoint):
     """GET /threads/{thread_id}/state/{checkpoint_id}"""
 
-    @extend_schema(parameters=[SUBGRAPHS], responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_thread_state_at_checkpoint", parameters=[SUBGRAPHS], responses=StateSerializer)
     def get(self, request: Request, thread_id: str, checkpoint_id: str) -> Response:
         """The state at a checkpoint of the root graph."""
         thread = existing(parse_uuid(thread_id, "thread ID"))
@@ -108,7 +113,7 @@ class ThreadStateAt(Endpoint):
 class ThreadStateCheckpoint(Endpoint):
     """POST /threads/{thread_id}/state/checkpoint"""
 
-    @extend_schema(request=StateAtBody, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="post_thread_state_at_checkpoint", request=StateAtBody, responses=StateSerializer)
     def post(self, request: Request, thread_id: str) -> Response:
         """The state at a checkpoint of any namespace."""
         wanted = parse_uuid(thread_id, "thread ID")
@@ -120,8 +125,9 @@ class ThreadHistory(Endpoint):
     """/threads/{thread_id}/history"""
 
     @extend_schema(
+        operation_id="list_thread_history",
         parameters=[OpenApiParameter("limit", OpenApiTypes.INT), OpenApiParameter("before", OpenApiTypes.STR)],
-        responses=OpenApiTypes.OBJECT,
+        responses=StateSerializer(many=True),
     )
     def get(self, request: Request, thread_id: str) -> Response:
         """Past states, newest first."""
@@ -133,7 +139,7 @@ class ThreadHistory(Endpoint):
             raise Invalid(f"Invalid limit {text}") from None
         return _history(thread, limit=min(limit, 1000), before=request.query_params.get("before"))
 
-    @extend_schema(request=HistoryBody, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="search_thread_history", request=HistoryBody, responses=StateSerializer(many=True))
     def post(self, request: Request, thread_id: str) -> Response:
         """Past states by metadata, from a checkpoint or of a subgraph."""
         wanted = parse_uuid(thread_id, "thread ID")

@@ -17,6 +17,7 @@ from config import loop
 from config.errors import ApiError, Conflict, Invalid, NotFound
 from config.paging import only, ordered, page_response
 from config.rest import Endpoint, parse_uuid, read_body
+from config.schema import ErrorResponse
 from threads import checkpoint_rows, state
 from threads.models import Thread, TTLStrategy
 from threads.removal import delete_threads, keep_latest
@@ -52,7 +53,9 @@ def existing(thread_id: UUID, *, lock: bool = False) -> Thread:
 class Threads(Endpoint):
     """POST /threads"""
 
-    @extend_schema(request=ThreadBody, responses=ThreadSerializer)
+    @extend_schema(
+        operation_id="create_thread", request=ThreadBody, responses={200: ThreadSerializer, 409: ErrorResponse}
+    )
     def post(self, request: Request) -> Response:
         """Create a thread, with a history if `supersteps` are given."""
         body = read_body(request, ThreadBody)
@@ -98,7 +101,7 @@ def _ttl(ttl: dict[str, Any] | None) -> dict[str, Any]:
 class ThreadSearch(Endpoint):
     """POST /threads/search"""
 
-    @extend_schema(request=ThreadSearchBody, responses=ThreadSerializer(many=True))
+    @extend_schema(operation_id="search_threads", request=ThreadSearchBody, responses=ThreadSerializer(many=True))
     def post(self, request: Request) -> Response:
         """List threads."""
         body = read_body(request, ThreadSearchBody)
@@ -120,7 +123,7 @@ def _filters(body: dict[str, Any]) -> dict[str, Any]:
 class ThreadCount(Endpoint):
     """POST /threads/count"""
 
-    @extend_schema(request=ThreadCountBody, responses=OpenApiTypes.INT)
+    @extend_schema(operation_id="count_threads", request=ThreadCountBody, responses=OpenApiTypes.INT)
     def post(self, request: Request) -> Response:
         """Count threads."""
         return Response(Thread.objects.matching(**_filters(read_body(request, ThreadCountBody))).count())
@@ -129,14 +132,18 @@ class ThreadCount(Endpoint):
 class OneThread(Endpoint):
     """/threads/{thread_id}"""
 
-    @extend_schema(parameters=[OpenApiParameter("include", OpenApiTypes.STR)], responses=ThreadSerializer)
+    @extend_schema(
+        operation_id="get_thread",
+        parameters=[OpenApiParameter("include", OpenApiTypes.STR)],
+        responses=ThreadSerializer,
+    )
     def get(self, request: Request, thread_id: str) -> Response:
         """Read a thread."""
         thread = existing(parse_uuid(thread_id, "thread ID"))
         included = {name.strip() for name in request.query_params.get("include", "").split(",")}
         return Response({**represent(thread), **(ttl_of(thread) if "ttl" in included else {})})
 
-    @extend_schema(request=ThreadPatchBody, responses=ThreadSerializer)
+    @extend_schema(operation_id="update_thread", request=ThreadPatchBody, responses=ThreadSerializer)
     def patch(self, request: Request, thread_id: str) -> Response:
         """Merge metadata, set the TTL."""
         wanted = parse_uuid(thread_id, "thread ID")
@@ -154,7 +161,7 @@ class OneThread(Endpoint):
             return Response(status=204)
         return Response(represent(thread))
 
-    @extend_schema(responses={204: None})
+    @extend_schema(operation_id="delete_thread", responses={204: None})
     def delete(self, request: Request, thread_id: str) -> Response:
         """Delete a thread with its runs and checkpoints; what runs on it is stopped."""
         thread = existing(parse_uuid(thread_id, "thread ID"))
@@ -165,7 +172,7 @@ class OneThread(Endpoint):
 class ThreadCopy(Endpoint):
     """POST /threads/{thread_id}/copy"""
 
-    @extend_schema(request=None, responses=ThreadSerializer)
+    @extend_schema(operation_id="copy_thread", request=None, responses={200: ThreadSerializer, 409: ErrorResponse})
     def post(self, request: Request, thread_id: str) -> Response:
         """Copy a thread with its checkpoints, without its runs."""
         wanted = parse_uuid(thread_id, "thread ID")
@@ -192,7 +199,7 @@ def _derived(copy: Thread) -> Thread:
 class ThreadPrune(Endpoint):
     """POST /threads/prune"""
 
-    @extend_schema(request=PruneBody, responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="prune_threads", request=PruneBody, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request) -> Response:
         """Delete threads, or all but their latest checkpoints."""
         body = read_body(request, PruneBody)
@@ -210,7 +217,7 @@ class ThreadPrune(Endpoint):
 class ThreadStorage(Endpoint):
     """GET /threads/{thread_id}/storage"""
 
-    @extend_schema(responses=OpenApiTypes.OBJECT)
+    @extend_schema(operation_id="get_thread_storage", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, thread_id: str) -> Response:
         """How many bytes a thread's checkpoints take, by channel."""
         return Response(checkpoint_rows.storage(existing(parse_uuid(thread_id, "thread ID")).thread_id))
