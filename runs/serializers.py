@@ -74,10 +74,10 @@ class RunBody(Body):
     config = ConfigBody(required=False)
     context = Object(required=False)  # type: ignore[assignment]
     checkpoint_id = Identifier(required=False)
-    webhook = Text(required=False, min_length=1, max_length=65536)
+    webhook = Text(required=False, allow_blank=False, max_length=65536)
     interrupt_before = NodeNames(required=False)
     interrupt_after = NodeNames(required=False)
-    stream_mode = StreamModes(required=False)
+    stream_mode = StreamModes(required=False, allow_null=False)
     stream_subgraphs = Flag(required=False)
     stream_resumable = Flag(required=False)
     feedback_keys = serializers.ListField(child=Text(), required=False)
@@ -101,6 +101,9 @@ class StatefulRunBody(RunBody):
 class StatelessRunBody(RunBody):
     """A run on a thread of its own."""
 
+    # Of any type: what is no breakpoint fails the run (contract/core.md 10).
+    interrupt_before = AnyValue(required=False)
+    interrupt_after = AnyValue(required=False)
     on_completion = Choice(["delete", "keep"], required=False)
 
 
