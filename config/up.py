@@ -4,9 +4,10 @@ Imports no Django: this process lives as long as the others and should cost next
 """
 
 import argparse
-import http.client
 import os
 import secrets
+import select
+import socket
 import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
@@ -140,22 +141,17 @@ class Up:
             grace = settings.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS + 5.0
             name = f"worker-{number}"
             self.supervisor.start(Program(name, (*MANAGE, "worker", "--name", name), grace=grace))
-        self.supervisor.wait_for(lambda: bool(web.failures) or self._answers(), "Starting the server", WEB_SECONDS)
-        if not self._answers():
+        ok = OpenQuestion(ANY_ADDRESS.get(host, host), port, "/ok")
+        doing = "Starting the server"
+        if not self.supervisor.wait_for(lambda: bool(web.failures) or ok.answered(), doing, WEB_SECONDS):
+            raise StartFailed(f"The server does not answer within {WEB_SECONDS:g} seconds.")
+        if web.failures:
             raise StartFailed("The server does not start.")
         # Nothing is due in the first second, and two cores are busy enough until here.
         self.supervisor.start(Program("beat", (*MANAGE, "beat")))
 
     def _workers(self) -> int:
         return int(self.options.workers) if settings.N_JOBS_PER_WORKER else 0
-
-    def _answers(self) -> bool:
-        host = ANY_ADDRESS.get(self.options.host, self.options.host)
-        connection = http.client.HTTPConnection(host, self.options.port, timeout=2.0)
-        with suppress(OSError, http.client.HTTPException):
-            connection.request("GET", "/ok")
-            return connection.getresponse().status == 200
-        return False
 
     def _banner(self, password: str) -> None:
         host = ANY_ADDRESS.get(self.options.host, self.options.host)
@@ -173,6 +169,31 @@ class Up:
         for name, text in rows.items():
             self.terminal.plain(f"    {name:<8} {text}")
         self.terminal.plain("\n    Ctrl-C stops everything.\n")
+
+
+class OpenQuestion:
+    """One GET request, asked once and left open: a server still importing answers late, and asking must not wait."""
+
+    def __init__(self, host: str, port: int, path: str) -> None:
+        self.address = (host, port)
+        self.request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
+        self.connection: socket.socket | None = None
+
+    def answered(self) -> bool:
+        """Whether the answer is there and is 200; asks again after any other. Never blocks for more than a second."""
+        try:
+            if self.connection is None:
+                self.connection = socket.create_connection(self.address, timeout=1.0)
+                self.connection.sendall(self.request)
+            if not select.select([self.connection], [], [], 0)[0]:
+                return False
+            answer = self.connection.recv(64)
+        except OSError:
+            answer = b""
+        if self.connection:
+            self.connection.close()
+        self.connection = None
+        return answer.startswith(b"HTTP/1.1 200 ")
 
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
