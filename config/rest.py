@@ -129,6 +129,11 @@ def parse_uuid(text: str, what: str) -> UUID:
         raise Invalid(f"Invalid {what}: must be a UUID") from None
 
 
+def without_nul(text: str) -> str:
+    """The text with U+FFFD for U+0000, as everything is stored and answered (contract/core.md 1.6)."""
+    return text.replace("\0", "\ufffd")
+
+
 def is_true(text: str | None) -> bool:
     """Whether a query parameter says yes: true, yes or 1 in any case."""
     return (text or "").lower() in {"true", "yes", "1"}
@@ -138,7 +143,7 @@ def is_true(text: str | None) -> bool:
 
 
 class Text(serializers.CharField):
-    """A JSON string, kept as it is."""
+    """A JSON string, kept as it is but for NUL, which PostgreSQL has no place for."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**{"allow_blank": True, "trim_whitespace": False, **kwargs})
@@ -148,7 +153,7 @@ class Text(serializers.CharField):
         """Only a string will do."""
         if not isinstance(data, str):
             raise serializers.ValidationError(f"{_shown(data)} is not a string")
-        return data
+        return without_nul(data)
 
 
 class Choice(serializers.ChoiceField):
