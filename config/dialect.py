@@ -61,7 +61,7 @@ def dumps(value: Any) -> bytes:
         text = orjson.dumps(value, default=_plain, option=OPTIONS)
     except (TypeError, RecursionError):
         # Lone surrogates, integers beyond 64 bits, cycles and depth: rare, so they pay for a walk of their own.
-        text = json.dumps(_walk(value, 0), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+        text = json.dumps(_walk(value, ()), ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
     if b"\\u0000" in text:
         text = ESCAPED_NUL.sub(rb"\1\\ufffd", text)
     return text
@@ -100,11 +100,14 @@ def _refuse_deep(value: Any) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """One step towards JSON for a value orjson does not know."""
-    for kind, convert in CONVERSIONS:
-        if isinstance(value, kind):
-            return convert(value)
-    return _by_method(value)
+    """One step towards JSON for a value orjson does not know; None for what raises on the way."""
+    try:
+        for kind, convert in CONVERSIONS:
+            if isinstance(value, kind):
+                return convert(value)
+        return _by_method(value)
+    except Exception:
+        return None
 
 
 def _by_method(value: Any) -> Any:
@@ -113,10 +116,7 @@ def _by_method(value: Any) -> Any:
     for name in ("model_dump", "dict", "_asdict", "tolist"):
         method = getattr(value, name, None)
         if callable(method):
-            try:
-                return method()
-            except Exception:
-                return None
+            return method()
     return list(value) if isinstance(value, tuple) else None
 
 
@@ -127,6 +127,7 @@ def _decimal(value: Decimal) -> int | float:
 
 CONVERSIONS: list[tuple[type | tuple[type, ...], Callable[[Any], Any]]] = [
     (BaseModel, lambda value: value.model_dump()),
+    (Mapping, dict),
     (Send, lambda value: {"node": value.node, "args": value.arg}),
     (timedelta, timedelta.total_seconds),
     (bytes | bytearray, lambda value: base64.b64encode(value).decode()),  # type: ignore[list-item]
@@ -139,21 +140,24 @@ CONVERSIONS: list[tuple[type | tuple[type, ...], Callable[[Any], Any]]] = [
 ]
 
 
-def _walk(value: Any, depth: int) -> Any:
-    """The value rebuilt of plain parts only, with `?` for lone surrogates and null below the deepest level."""
+def _walk(value: Any, above: tuple[int, ...]) -> Any:
+    """The value rebuilt of plain parts only, with `?` for lone surrogates, and null below the deepest level and for
+    what contains itself. `above` has the ids of the containers around it.
+    """
     if value is None or isinstance(value, bool):
         return value
-    if depth > DEEPEST:
-        return None
     if isinstance(value, str):
         return value.encode("utf-8", "replace").decode()
     if isinstance(value, int | float):
         return _number(value)
-    if isinstance(value, Mapping):
-        return {_key(key): _walk(child, depth + 1) for key, child in value.items()}
+    if len(above) > DEEPEST or id(value) in above:
+        return None
+    above = (*above, id(value))
+    if isinstance(value, dict):
+        return {_key(key): _walk(child, above) for key, child in value.items()}
     if isinstance(value, list) or type(value) is tuple:
-        return [_walk(child, depth + 1) for child in value]
-    return _walk(_native(value), depth + 1)
+        return [_walk(child, above) for child in value]
+    return _walk(_native(value), above)
 
 
 def _number(value: int | float) -> Any:
@@ -174,7 +178,7 @@ def _native(value: Any) -> Any:
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+        return {field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)}
     try:
         return orjson.loads(orjson.dumps(value, option=OPTIONS))
     except (TypeError, RecursionError):
@@ -182,5 +186,5 @@ def _native(value: Any) -> Any:
 
 
 def _key(key: Any) -> str:
-    text = key if isinstance(key, str) else str(_walk(key, DEEPEST))
-    return text.encode("utf-8", "replace").decode()
+    plain_key = _walk(key, ())
+    return plain_key if isinstance(plain_key, str) else json.dumps(plain_key)

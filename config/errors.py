@@ -4,6 +4,7 @@ import logging
 from http import HTTPStatus
 from typing import Any
 
+import psycopg
 from django.core.exceptions import PermissionDenied
 from django.db import InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, HttpResponse
@@ -15,7 +16,14 @@ from rest_framework.exceptions import APIException, MethodNotAllowed, Validation
 from config import dialect
 
 logger = logging.getLogger(__name__)
-UNAVAILABLE = (OperationalError, InterfaceError, RedisConnectionError, RedisTimeoutError)
+UNAVAILABLE = (
+    OperationalError,
+    InterfaceError,
+    psycopg.OperationalError,  # from the pool of the graph loop, which is not Django's
+    psycopg.InterfaceError,
+    RedisConnectionError,
+    RedisTimeoutError,
+)
 
 
 class ApiError(APIException):

@@ -72,12 +72,12 @@ def drop_trailing_slash(app: ASGIApp, kept: tuple[str, ...]) -> ASGIApp:
     """`app`, with 307 to the path without its slash, but for paths under the `kept` prefixes."""
 
     async def redirecting(scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if scope["type"] != "http" or path == "/" or not path.endswith("/") or path.startswith(kept):
+        # The path as sent: a slash that came as %2F belongs to a segment and stays.
+        raw = scope.get("raw_path") or scope.get("path", "").encode()
+        if scope["type"] != "http" or raw == b"/" or not raw.endswith(b"/") or scope["path"].startswith(kept):
             return await app(scope, receive, send)
         host = next((value for name, value in scope["headers"] if name == b"host"), b"localhost")
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
-        raw = scope.get("raw_path") or path.encode()
         location = scope["scheme"].encode() + b"://" + host + raw.rstrip(b"/") + query
         return await _send(send, 307, [(b"location", location)], b"")
 

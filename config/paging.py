@@ -3,11 +3,11 @@
 Source: contract/core.md 1.7 and 3.9.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from django.db.models import F, QuerySet
-from django.db.models.functions import Lower
 from rest_framework import serializers
 from rest_framework.response import Response
 
@@ -26,13 +26,18 @@ def select_field(names: Iterable[str]) -> serializers.ListField:
     return serializers.ListField(child=Choice(list(names)), required=False)
 
 
-def ordered(rows: QuerySet[Any], body: dict[str, Any], *, default: str, any_case: Sequence[str] = ()) -> QuerySet[Any]:
-    """`rows` in the body's order, newest `default` first without one; ties are broken by the primary key."""
+def ordered(
+    rows: QuerySet[Any], body: dict[str, Any], *, default: str, columns: Mapping[str, Any] = MappingProxyType({})
+) -> QuerySet[Any]:
+    """`rows` in the body's order, newest `default` first without one; ties are broken by the primary key.
+
+    `columns` says what to sort by for the names that are not just columns. Nothing sorted by may be null: an index
+    serves `ORDER BY created_at DESC` only while nulls come where the index has them.
+    """
     name = body.get("sort_by", default)
-    column: Any = Lower(name) if name in any_case else F(name)
+    column = columns.get(name, F(name))
     descending = "sort_by" not in body or body.get("sort_order", "desc") == "desc"
-    direction = column.desc(nulls_last=True) if descending else column.asc(nulls_first=True)
-    return rows.order_by(direction, "-pk" if descending else "pk")
+    return rows.order_by(column.desc() if descending else column.asc(), "-pk" if descending else "pk")
 
 
 def page_response(rows: QuerySet[Any], body: dict[str, Any], represent: Callable[[Any], dict[str, Any]]) -> Response:
