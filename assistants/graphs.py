@@ -25,6 +25,7 @@ from langgraph.store.memory import InMemoryStore
 from langgraph_sdk.runtime import AccessContext, ServerRuntime, _ExecutionRuntime, _ReadRuntime
 
 from assistants.project import GraphEntry, ProjectError, prepare_process, project
+from config.errors import ApiError
 
 # Clients derive the ids of default assistants themselves: this must match bit for bit (contract/core.md 3.2).
 NAMESPACE = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
@@ -35,10 +36,11 @@ class GraphLoadError(ProjectError):
     """A graph's module has no usable symbol."""
 
 
-class NotAGraph(Exception):
-    """A factory returned something other than a graph. Answers 424."""
+class NotAGraph(ApiError):
+    """A factory returned something other than a graph."""
 
     status_code = 424
+    shown_to_clients = True
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ async def open_graph(
         yield _bound(loaded.source, graph_id, checkpointer, store)
         return
     runtime = _runtime(access, store or InMemoryStore(), context)
-    made = _call(loaded.source, config, runtime)
+    made = _call(loaded.source, _factory_config(config, access), runtime)
     if inspect.isawaitable(made):
         made = await made
     async with _entered(made) as graph:
@@ -148,10 +150,16 @@ def _runtime(access: AccessContext, store: BaseStore, context: Any) -> Any:
     return _ReadRuntime(access_context=access, user=None, store=store)
 
 
-def _call(factory: Factory, config: Mapping[str, Any], runtime: Any) -> Any:
+def _factory_config(config: Mapping[str, Any], access: AccessContext) -> dict[str, Any]:
+    """The config a factory sees, which also says whether the graph will be executed."""
+    told = {**config.get("configurable", {}), "__is_for_execution__": access == "threads.create_run"}
+    return {**config, "configurable": told}
+
+
+def _call(factory: Factory, config: dict[str, Any], runtime: Any) -> Any:
     arguments: dict[str, Any] = {}
     if factory.config_keyword:
-        arguments[factory.config_keyword] = dict(config)
+        arguments[factory.config_keyword] = config
     if factory.runtime_keyword:
         arguments[factory.runtime_keyword] = runtime
     return factory.function(**arguments)

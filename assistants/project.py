@@ -30,6 +30,16 @@ class GraphEntry:
 
 
 @dataclass(frozen=True)
+class ThreadTTL:
+    """How long threads live unless they say otherwise (minutes, None for ever), and how expired ones are swept."""
+
+    strategy: str = "delete"
+    minutes: float | None = None
+    sweep_interval_minutes: float = 5.1
+    sweep_limit: int = 10_000
+
+
+@dataclass(frozen=True)
 class Project:
     """The file's sections, checked. `root` is the directory its relative paths start from."""
 
@@ -38,6 +48,9 @@ class Project:
     dependencies: list[str] = field(default_factory=list)
     env: dict[str, str] = field(default_factory=dict)
     default_configs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    http: dict[str, Any] = field(default_factory=dict)
+    checkpointer: dict[str, Any] = field(default_factory=dict)
+    thread_ttl: ThreadTTL = field(default_factory=ThreadTTL)
 
 
 @functools.cache
@@ -48,12 +61,16 @@ def project() -> Project:
     graphs = document.get("graphs")
     if not isinstance(graphs, dict) or not graphs:
         raise ProjectError(f"{_source()} names no graphs: it needs a non-empty 'graphs' object.")
+    checkpointer = _section(document, "checkpointer", "LANGGRAPH_CHECKPOINTER")
     return Project(
         root=root,
         graphs={graph_id: _entry(graph_id, value) for graph_id, value in graphs.items()},
         dependencies=[str(part) for part in document.get("dependencies", ["."])],
         env=_env(document.get("env"), root),
         default_configs=_json_object("LANGGRAPH_CONFIG"),
+        http=_section(document, "http", "LANGGRAPH_HTTP"),
+        checkpointer=checkpointer,
+        thread_ttl=_thread_ttl(checkpointer.get("ttl")),
     )
 
 
@@ -85,6 +102,33 @@ def _document() -> dict[str, Any]:
     if not isinstance(document, dict):
         raise ProjectError(f"{path} must hold a JSON object.")
     return document
+
+
+def _section(document: dict[str, Any], key: str, variable: str) -> dict[str, Any]:
+    """A section of the file; the variable wins when it is set (contract/platform.md 8.2)."""
+    section = _json_object(variable) if os.environ.get(variable) else document.get(key, {})
+    if not isinstance(section, dict):
+        raise ProjectError(f"'{key}' in {_source()} must be an object.")
+    return section
+
+
+def _thread_ttl(section: Any) -> ThreadTTL:
+    """From LANGGRAPH_THREAD_TTL, else from the checkpointer's `ttl`: a number of minutes, or an object."""
+    text = os.environ.get("LANGGRAPH_THREAD_TTL")
+    try:
+        given = json.loads(text) if text else section or {}
+        options = given if isinstance(given, dict) else {"default_ttl": given}
+        if options.get("strategy", "delete") not in ("delete", "keep_latest"):
+            raise ValueError("strategy must be delete or keep_latest")
+        minutes = options.get("default_ttl")
+        return ThreadTTL(
+            strategy=options.get("strategy", ThreadTTL.strategy),
+            minutes=None if minutes is None else float(minutes),
+            sweep_interval_minutes=float(options.get("sweep_interval_minutes") or ThreadTTL.sweep_interval_minutes),
+            sweep_limit=int(options.get("sweep_limit") or ThreadTTL.sweep_limit),
+        )
+    except (ValueError, TypeError) as error:
+        raise ProjectError(f"LANGGRAPH_THREAD_TTL, or checkpointer.ttl, cannot be used: {error}.") from None
 
 
 def _json_object(name: str) -> dict[str, Any]:
