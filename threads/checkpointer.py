@@ -4,7 +4,10 @@ A saver holds a lock per instance, so each use gets an instance of its own over 
 """
 
 import asyncio
+import math
+import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
@@ -21,6 +24,7 @@ from psycopg_pool import AsyncConnectionPool
 from config.database import conninfo
 from config.loop import graph_loop
 
+UNFIT_TEXT = re.compile("[\0\ud800-\udfff]")
 ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error handler took care of
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
@@ -53,16 +57,61 @@ async def _open() -> Pool:
     return opened
 
 
-async def saver() -> AsyncPostgresSaver:
+@dataclass(frozen=True)
+class Blob:
+    """A channel's value that goes into the table of blobs although it is text or a number."""
+
+    value: str | float
+
+
+class Saver(AsyncPostgresSaver):
+    """langgraph's saver, for any text and number.
+
+    langgraph keeps them inside the checkpoint's jsonb, which has no place for NUL, lone surrogates, NaN and infinity;
+    those go where larger values go.
+    """
+
+    async def aput(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
+        """Save a checkpoint."""
+        values = {name: Blob(v) if _unfit_for_jsonb(v) else v for name, v in checkpoint["channel_values"].items()}
+        fit: Checkpoint = {**checkpoint, "channel_values": values}
+        return await super().aput(config, fit, metadata, new_versions)
+
+    def _dump_blobs(self, thread_id: str, checkpoint_ns: str, values: dict[str, Any], versions: ChannelVersions) -> Any:
+        unpacked = {name: v.value if isinstance(v, Blob) else v for name, v in values.items()}
+        return super()._dump_blobs(thread_id, checkpoint_ns, unpacked, versions)
+
+
+def _unfit_for_jsonb(value: Any) -> bool:
+    if isinstance(value, str):
+        return UNFIT_TEXT.search(value) is not None
+    return isinstance(value, float) and not math.isfinite(value)
+
+
+async def close() -> None:
+    """Give all connections back; the next use opens the pool anew."""
+    global _pool
+    if _pool is not None:
+        closing, _pool = _pool, None
+        await closing.close()
+
+
+async def saver() -> Saver:
     """A checkpointer for one run or one read."""
-    return AsyncPostgresSaver(await pool())
+    return Saver(await pool())
 
 
 class LeaseLost(Exception):
     """The run belongs to another worker by now, so nothing more may be written for it."""
 
 
-class FencedSaver(AsyncPostgresSaver):
+class FencedSaver(Saver):
     """A saver that writes only while its run's lease holds, and never half of a cancelled graph task.
 
     langgraph stores what a cancelled task had written so far beside its error; a resume would then take the task for

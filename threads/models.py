@@ -116,6 +116,12 @@ class Thread(models.Model):
     def __str__(self) -> str:
         return str(self.thread_id)
 
+    @property
+    def graph_id(self) -> str | None:
+        """The graph that reads its checkpoints, if its metadata names one."""
+        graph_id = self.metadata.get("graph_id")
+        return graph_id if isinstance(graph_id, str) else None
+
     def occupy(self, *, metadata: dict[str, Any], config: dict[str, Any]) -> None:
         """A run was created while the thread was not busy. Call it with the row locked."""
         self.status = ThreadStatus.BUSY

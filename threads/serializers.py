@@ -24,6 +24,7 @@ SELECTABLE = (
 )
 THREAD_FIELDS = (*SELECTABLE, "error")
 ALIAS = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+SEGMENT = re.compile(r"\[(-?[0-9]{1,9})\]|([^.\[\]]+)")
 EXTRACTABLE = ("values", "metadata", "config", "interrupts")
 
 
@@ -239,12 +240,11 @@ def extracted(row: dict[str, Any], paths: dict[str, str]) -> dict[str, Any]:
 
 
 def _at(value: Any, path: str) -> Any:
-    for segment in re.findall(r"\[(-?\d+)\]|([^.\[\]]+)", path):
-        index, key = segment
-        if key.startswith("_"):
-            return None
-        try:
-            value = value[int(index)] if index else value[key]
-        except (KeyError, IndexError, TypeError):
+    for index, key in SEGMENT.findall(path):
+        if isinstance(value, list) and index:
+            value = value[int(index)] if -len(value) <= int(index) < len(value) else None
+        elif isinstance(value, dict) and key and not key.startswith("_"):
+            value = value.get(key)
+        else:
             return None
     return value

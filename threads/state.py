@@ -3,8 +3,8 @@
 Knows checkpoints and graphs, never rows. Source: contract/core.md 4.13 to 4.18.
 """
 
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +14,7 @@ from langgraph_sdk.runtime import AccessContext
 
 from assistants.graphs import load_all, open_graph
 from config import dialect
+from config.errors import UNAVAILABLE, BadRequest
 from threads.checkpointer import saver
 from threads.models import HeadState
 
@@ -60,7 +61,11 @@ async def read_state(
     if graph_id is None or graph_id not in load_all():
         return empty_state(echo)
     async with thread_graph(graph_id, config, "threads.read") as graph:
-        snapshot = await graph.aget_state({"configurable": wanted}, subgraphs=subgraphs)
+        try:
+            snapshot = await graph.aget_state({"configurable": wanted}, subgraphs=subgraphs)
+        except ValueError as error:
+            _expect_unknown_namespace(error)
+            return empty_state(echo)
     return thread_state(snapshot) if snapshot.metadata is not None else empty_state(echo)
 
 
@@ -86,8 +91,18 @@ async def read_history(
     wanted: Any = {"configurable": _checkpoint_config(thread_id, checkpoint)}
     earlier: Any = {"configurable": {"checkpoint_id": before}} if before else None
     async with thread_graph(graph_id, config, "threads.read") as graph:
-        states = graph.aget_state_history(wanted, filter=metadata, before=earlier, limit=limit)
-        return [thread_state(snapshot) async for snapshot in states]
+        states = graph.aget_state_history(wanted, filter=dialect.plain(metadata), before=earlier, limit=limit)
+        try:
+            return [thread_state(snapshot) async for snapshot in states]
+        except ValueError as error:
+            _expect_unknown_namespace(error)
+            return []
+
+
+def _expect_unknown_namespace(error: ValueError) -> None:
+    """A namespace the graph has no subgraph for is one without checkpoints; langgraph says so by a bare ValueError."""
+    if not str(error).startswith("Subgraph "):
+        raise error
 
 
 async def update_state(
@@ -101,11 +116,12 @@ async def update_state(
 ) -> tuple[dict[str, Any], HeadState, dict[str, Any]]:
     """Write an update as a new checkpoint: its checkpoint object, the head state after it, the head's ThreadState.
 
-    Raises InvalidUpdateError and what the graph's reducers raise.
+    Raises BadRequest for an update the graph cannot take.
     """
-    wanted: Any = {**config, "configurable": {**config["configurable"], **_checkpoint_config(thread_id, checkpoint)}}
+    wanted = _update_config(config, thread_id, checkpoint)
     async with thread_graph(graph_id, config, "threads.update") as graph:
-        written = await graph.aupdate_state(wanted, values, as_node=as_node)
+        with _refusing_unfit():
+            written = await graph.aupdate_state(wanted, values, as_node=as_node)
         head, state = await _head_and_state(graph, thread_id)
     return _checkpoint(written) or {}, head, state
 
@@ -113,8 +129,8 @@ async def update_state(
 async def apply_supersteps(
     thread_id: UUID, graph_id: str, config: Mapping[str, Any], supersteps: list[dict[str, Any]]
 ) -> HeadState:
-    """Write a history of updates, a checkpoint each. Raises InvalidUpdateError and what the reducers raise."""
-    wanted: Any = {**config, "configurable": {**config["configurable"], **_checkpoint_config(thread_id, None)}}
+    """Write a history of updates, a checkpoint each. Raises BadRequest at the first the graph cannot take."""
+    wanted = _update_config(config, thread_id, None)
     steps = [
         [
             StateUpdate(as_command(u["command"]) if u.get("command") else u.get("values"), u["as_node"])  # type: ignore[arg-type]
@@ -123,7 +139,8 @@ async def apply_supersteps(
         for step in supersteps
     ]
     async with thread_graph(graph_id, config, "threads.update") as graph:
-        await graph.abulk_update_state(wanted, steps)
+        with _refusing_unfit():
+            await graph.abulk_update_state(wanted, steps)
         return await read_head(graph, str(thread_id))
 
 
@@ -131,6 +148,22 @@ async def refreshed_head(thread_id: UUID, graph_id: str, config: Mapping[str, An
     """The head state of a thread whose checkpoints changed without a run."""
     async with thread_graph(graph_id, config, "threads.read") as graph:
         return await read_head(graph, str(thread_id))
+
+
+def _update_config(config: Mapping[str, Any], thread_id: UUID, checkpoint: Mapping[str, Any] | None) -> Any:
+    known = {key: value for key, value in config["configurable"].items() if key not in CHECKPOINT_KEYS}
+    return {**config, "configurable": {**known, **_checkpoint_config(thread_id, checkpoint)}}
+
+
+@contextmanager
+def _refusing_unfit() -> Iterator[None]:
+    """What a reducer or a node's writers make of unfit values is the caller's to mend. Raises BadRequest."""
+    try:
+        yield
+    except UNAVAILABLE:
+        raise
+    except Exception as error:
+        raise BadRequest(dialect.exception_as_json(error)["message"] or type(error).__name__) from error
 
 
 def as_command(body: dict[str, Any]) -> Command[Any]:
@@ -182,6 +215,8 @@ def _head(snapshot: StateSnapshot) -> HeadState:
 def _checkpoint_config(thread_id: UUID, checkpoint: Mapping[str, Any] | None) -> dict[str, Any]:
     """The path's thread id always wins; the root namespace is the default."""
     given = {key: value for key, value in (checkpoint or {}).items() if key in CHECKPOINT_KEYS and value is not None}
+    if "checkpoint_map" in given:
+        given["checkpoint_map"] = {ns: id for ns, id in dialect.plain(given["checkpoint_map"]).items() if id}
     return {"checkpoint_ns": "", **given, "thread_id": str(thread_id)}
 
 

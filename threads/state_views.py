@@ -1,41 +1,34 @@
 """The state and history endpoints of a thread. Source: contract/core.md 4.13 to 4.18."""
 
+import logging
 from typing import Any
 
 from django.db import transaction
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from langgraph.errors import InvalidUpdateError
+from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from assistants.graphs import load_all
 from config import dialect, loop
 from config.errors import BadRequest, Conflict, Invalid
-from config.rest import Endpoint, parse_uuid, read_body
+from config.rest import Endpoint, parse_uuid, read_body, without_nul
 from config.schema import ErrorResponse
 from events import log
 from threads import state
 from threads.models import Thread, ThreadStatus
 from threads.serializers import HistoryBody, StateAtBody, StateSerializer, StateUpdateBody
-from threads.views import existing
+from threads.views import config_for, existing
 
+logger = logging.getLogger(__name__)
 SUBGRAPHS = OpenApiParameter("subgraphs", OpenApiTypes.BOOL)
 STATE_UPDATE = "state_update"
 
 
-def _graph_of(thread: Thread) -> str | None:
-    graph_id: str | None = thread.metadata.get("graph_id")
-    return graph_id
-
-
-def _config_of(thread: Thread) -> dict[str, Any]:
-    return {**thread.config, "configurable": thread.config.get("configurable", {})}
-
-
-def _read(thread: Thread, checkpoint: dict[str, Any] | None, *, subgraphs: bool) -> Response:
-    config = _config_of(thread)
-    reading = state.read_state(thread.thread_id, _graph_of(thread), config, checkpoint=checkpoint, subgraphs=subgraphs)
+def _read(request: Request, thread: Thread, checkpoint: dict[str, Any] | None, *, subgraphs: bool) -> Response:
+    config = config_for(request, thread)
+    reading = state.read_state(thread.thread_id, thread.graph_id, config, checkpoint=checkpoint, subgraphs=subgraphs)
     return Response(loop.run(reading))
 
 
@@ -50,7 +43,7 @@ class ThreadState(Endpoint):
     def get(self, request: Request, thread_id: str) -> Response:
         """The latest state."""
         thread = existing(parse_uuid(thread_id, "thread ID"))
-        return _read(thread, None, subgraphs=_wants_subgraphs(request))
+        return _read(request, thread, None, subgraphs=_wants_subgraphs(request))
 
     @extend_schema(
         operation_id="update_thread_state",
@@ -68,9 +61,15 @@ class ThreadState(Endpoint):
             # The row stays locked meanwhile, so that no run starts on a state that is being changed.
             thread = existing(wanted, lock=True)
             graph_id = _updatable_graph(thread)
-            written, head, latest = loop.run(
-                _update(thread, graph_id, body.get("values"), body.get("as_node"), checkpoint)
+            writing = state.update_state(
+                thread.thread_id,
+                graph_id,
+                config_for(request, thread),
+                values=body.get("values"),
+                as_node=body.get("as_node"),
+                checkpoint=checkpoint,
             )
+            written, head, latest = loop.run(writing)
             thread.settle(head, graph_id=graph_id, busy=False)
         loop.run(_publish(thread, latest))
         return Response({"checkpoint": written, "configurable": written, "checkpoint_id": written.get("checkpoint_id")})
@@ -79,25 +78,18 @@ class ThreadState(Endpoint):
 def _updatable_graph(thread: Thread) -> str:
     if thread.status == ThreadStatus.BUSY:
         raise Conflict("Thread is busy with a running job. Cannot update state.")
-    graph_id = _graph_of(thread)
-    if graph_id not in load_all():
+    if thread.graph_id is None or thread.graph_id not in load_all():
         raise BadRequest(f"Thread {thread.pk} has no known graph, so its state cannot be updated")
-    return str(graph_id)
-
-
-async def _update(thread: Thread, graph_id: str, values: Any, as_node: str | None, checkpoint: dict[str, Any]) -> Any:
-    try:
-        return await state.update_state(
-            thread.thread_id, graph_id, _config_of(thread), values=values, as_node=as_node, checkpoint=checkpoint
-        )
-    except (InvalidUpdateError, ValueError, TypeError, KeyError, AttributeError) as error:
-        # What a reducer or a node's writers make of unfit values is the caller's to mend.
-        raise BadRequest(str(error) or type(error).__name__) from error
+    return thread.graph_id
 
 
 async def _publish(thread: Thread, latest: dict[str, Any]) -> None:
+    """Tell whoever follows the thread. The update is made: without Redis nobody is told, and nothing else happens."""
     data = dialect.dumps({"state": latest, "thread_id": str(thread.thread_id)})
-    await log.append(str(thread.thread_id), "", [log.Part("", STATE_UPDATE, data)], last=True)
+    try:
+        await log.append(str(thread.thread_id), "", [log.Part("", STATE_UPDATE, data)], last=True)
+    except RedisError:
+        logger.warning("A state update could not be published", exc_info=True)
 
 
 class ThreadStateAt(Endpoint):
@@ -107,7 +99,9 @@ class ThreadStateAt(Endpoint):
     def get(self, request: Request, thread_id: str, checkpoint_id: str) -> Response:
         """The state at a checkpoint of the root graph."""
         thread = existing(parse_uuid(thread_id, "thread ID"))
-        return _read(thread, {"checkpoint_id": checkpoint_id}, subgraphs=_wants_subgraphs(request))
+        return _read(
+            request, thread, {"checkpoint_id": without_nul(checkpoint_id)}, subgraphs=_wants_subgraphs(request)
+        )
 
 
 class ThreadStateCheckpoint(Endpoint):
@@ -118,7 +112,7 @@ class ThreadStateCheckpoint(Endpoint):
         """The state at a checkpoint of any namespace."""
         wanted = parse_uuid(thread_id, "thread ID")
         body = read_body(request, StateAtBody)
-        return _read(existing(wanted), body["checkpoint"], subgraphs=body.get("subgraphs", False))
+        return _read(request, existing(wanted), body["checkpoint"], subgraphs=body.get("subgraphs", False))
 
 
 class ThreadHistory(Endpoint):
@@ -137,7 +131,8 @@ class ThreadHistory(Endpoint):
             limit = int(text)
         except ValueError:
             raise Invalid(f"Invalid limit {text}") from None
-        return _history(thread, limit=min(limit, 1000), before=request.query_params.get("before"))
+        before = request.query_params.get("before")
+        return _history(request, thread, limit=min(limit, 1000), before=before and without_nul(before))
 
     @extend_schema(operation_id="search_thread_history", request=HistoryBody, responses=StateSerializer(many=True))
     def post(self, request: Request, thread_id: str) -> Response:
@@ -145,6 +140,7 @@ class ThreadHistory(Endpoint):
         wanted = parse_uuid(thread_id, "thread ID")
         body = read_body(request, HistoryBody)
         return _history(
+            request,
             existing(wanted),
             limit=body.get("limit", 1),
             before=_checkpoint_id(body.get("before")),
@@ -153,8 +149,8 @@ class ThreadHistory(Endpoint):
         )
 
 
-def _history(thread: Thread, **wanted: Any) -> Response:
-    reading = state.read_history(thread.thread_id, _graph_of(thread), _config_of(thread), **wanted)
+def _history(request: Request, thread: Thread, **wanted: Any) -> Response:
+    reading = state.read_history(thread.thread_id, thread.graph_id, config_for(request, thread), **wanted)
     return Response(loop.run(reading))
 
 
@@ -165,4 +161,4 @@ def _checkpoint_id(before: Any) -> str | None:
         before = (configurable if isinstance(configurable, dict) else before).get("checkpoint_id")
     if before is not None and not isinstance(before, str):
         raise Invalid("before: must be a checkpoint id, a checkpoint object or a config")
-    return before
+    return before and without_nul(before)

@@ -1,10 +1,11 @@
 """The threads endpoints: rows, search, copy, prune. Source: contract/core.md 4.4 to 4.12."""
 
-from datetime import timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
+from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -12,14 +13,16 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from uuid_utils.compat import uuid7
 
-from assistants.graphs import load_all
+from assistants.graphs import NotAGraph, load_all
+from assistants.headers import configurable_headers
 from config import loop
-from config.errors import ApiError, Conflict, Invalid, NotFound
+from config.errors import ApiError, BadRequest, Conflict, Invalid, NotFound
 from config.paging import only, ordered, page_response
 from config.rest import Endpoint, parse_uuid, read_body
 from config.schema import ErrorResponse
 from threads import checkpoint_rows, state
-from threads.models import Thread, TTLStrategy
+from threads.expiry import default_expiry, expiry
+from threads.models import Thread, ThreadStatus, TTLStrategy
 from threads.removal import delete_threads, keep_latest
 from threads.serializers import (
     PruneBody,
@@ -31,6 +34,9 @@ from threads.serializers import (
     extracted,
     ttl_of,
 )
+
+# A thread whose state never changed shows its row's own time.
+LAST_CHANGE = {"state_updated_at": Coalesce(F("state_updated_at"), F("updated_at"))}
 
 represent = ThreadSerializer().to_representation
 
@@ -59,43 +65,50 @@ class Threads(Endpoint):
     def post(self, request: Request) -> Response:
         """Create a thread, with a history if `supersteps` are given."""
         body = read_body(request, ThreadBody)
-        thread_id = parse_uuid(body["thread_id"], "thread ID") if "thread_id" in body else uuid7()
-        new = Thread(thread_id=thread_id, metadata=body.get("metadata", {}), **_ttl(body.get("ttl")))
-        new.updated_at = new.created_at
-        with transaction.atomic():
-            Thread.objects.bulk_create([new], ignore_conflicts=True)
-            thread = existing(thread_id, lock=True)
-        if thread.created_at != new.created_at:
-            if body.get("if_exists", "raise") == "raise":
-                raise Conflict(f"Thread with ID {thread_id} already exists")
-            return Response(represent(thread))
-        if body.get("supersteps"):
-            thread = _with_history(thread, body["supersteps"])
+        now = timezone.now()
+        new = Thread(
+            thread_id=parse_uuid(body["thread_id"], "thread ID") if "thread_id" in body else uuid7(),
+            metadata=body.get("metadata", {}),
+            created_at=now,
+            updated_at=now,
+            **(expiry(body.get("ttl")) or default_expiry()),
+        )
+        thread = _insert(new, if_exists=body.get("if_exists", "raise"))
+        if thread is new and body.get("supersteps"):
+            thread = _with_history(thread, body["supersteps"], config_for(request, thread))
         return Response(represent(thread))
 
 
-def _with_history(thread: Thread, supersteps: list[dict[str, Any]]) -> Thread:
-    graph_id = thread.metadata.get("graph_id")
-    if graph_id not in load_all():
+def _insert(new: Thread, *, if_exists: str) -> Thread:
+    """The new row, or the one that has its id. Raises Conflict."""
+    try:
+        with transaction.atomic():
+            new.save(force_insert=True)
+        return new
+    except IntegrityError:
+        found = Thread.objects.filter(pk=new.pk).first() if if_exists == "do_nothing" else None
+        if found is None:
+            raise Conflict(f"Thread with ID {new.pk} already exists") from None
+        return found
+
+
+def _with_history(thread: Thread, supersteps: list[dict[str, Any]], config: dict[str, Any]) -> Thread:
+    graph_id = thread.graph_id
+    if graph_id is None or graph_id not in load_all():
         raise SuperstepsFailed(f"Thread {thread.pk} was created, but no registered graph_id in its metadata says how")
-    config = {**thread.config, "configurable": thread.config.get("configurable", {})}
     with transaction.atomic():
         locked = existing(thread.thread_id, lock=True)
         head = loop.run(state.apply_supersteps(thread.thread_id, graph_id, config, supersteps))
-        locked.settle(head, graph_id=graph_id, busy=False)
+        locked.settle(head, graph_id=graph_id, busy=locked.status == ThreadStatus.BUSY)
     return locked
 
 
-def _ttl(ttl: dict[str, Any] | None) -> dict[str, Any]:
-    """The row's TTL columns for a body's `ttl`."""
-    if not ttl or "ttl" not in ttl:
-        return {}
-    minutes = min(max(float(ttl["ttl"]), 0.0), 5e7)
-    return {
-        "ttl_strategy": ttl.get("strategy", TTLStrategy.DELETE),
-        "ttl_minutes": minutes,
-        "expires_at": timezone.now() + timedelta(minutes=minutes),
-    }
+def config_for(request: Request, thread: Thread) -> dict[str, Any]:
+    """What a graph factory sees when the thread's state is read or updated (contract/core.md 4.13)."""
+    asked = configurable_headers({"x-request-id": str(uuid4()), **request.headers})
+    known = thread.config.get("configurable", {})
+    ids = {"thread_id": str(thread.thread_id), "graph_id": thread.graph_id}
+    return {**thread.config, "configurable": {**known, **asked, **ids}}
 
 
 class ThreadSearch(Endpoint):
@@ -105,9 +118,18 @@ class ThreadSearch(Endpoint):
     def post(self, request: Request) -> Response:
         """List threads."""
         body = read_body(request, ThreadSearchBody)
-        ids = [parse_uuid(text, "thread ID") for text in body.get("ids", [])]
+        ids = [_filter_id(text) for text in body.get("ids", [])]
         rows = Thread.objects.matching(ids=ids, **_filters(body))
-        return page_response(ordered(rows, body, default="created_at"), body, lambda row: _row(row, body))
+        found = ordered(rows, body, default="created_at", columns=LAST_CHANGE)
+        return page_response(found, body, lambda row: _row(row, body))
+
+
+def _filter_id(text: str) -> UUID:
+    """400 here, where other places answer 422 (contract/core.md 1.4)."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise BadRequest(f"Invalid thread ID {text}") from None
 
 
 def _row(thread: Thread, body: dict[str, Any]) -> dict[str, Any]:
@@ -153,10 +175,11 @@ class OneThread(Endpoint):
             if thread is None:
                 raise NotFound
             thread.metadata = {**thread.metadata, **body.get("metadata", {})}
-            for name, value in _ttl(body.get("ttl")).items():
-                setattr(thread, name, value)
             thread.updated_at = timezone.now()
-            thread.save()
+            lifetime = expiry(body.get("ttl"))
+            for name, value in lifetime.items():
+                setattr(thread, name, value)
+            thread.save(update_fields=["metadata", "updated_at", *lifetime])
         if request.headers.get("Prefer") == "return=minimal":
             return Response(status=204)
         return Response(represent(thread))
@@ -164,8 +187,9 @@ class OneThread(Endpoint):
     @extend_schema(operation_id="delete_thread", responses={204: None})
     def delete(self, request: Request, thread_id: str) -> Response:
         """Delete a thread with its runs and checkpoints; what runs on it is stopped."""
-        thread = existing(parse_uuid(thread_id, "thread ID"))
-        delete_threads([thread.thread_id])
+        wanted = parse_uuid(thread_id, "thread ID")
+        if not delete_threads([wanted]):
+            raise NotFound(f"Thread with ID {wanted} not found")
         return Response(status=204)
 
 
@@ -177,23 +201,37 @@ class ThreadCopy(Endpoint):
         """Copy a thread with its checkpoints, without its runs."""
         wanted = parse_uuid(thread_id, "thread ID")
         with transaction.atomic():
-            source = Thread.objects.filter(thread_id=wanted).first()
+            # Locked, so that nobody deletes the checkpoints while they are copied.
+            source = Thread.objects.select_for_update().filter(thread_id=wanted).first()
             if source is None:
                 raise Conflict
-            copy = Thread.objects.create(metadata=source.metadata)
+            now = timezone.now()
+            copy = Thread(
+                thread_id=uuid4(),
+                metadata=source.metadata,
+                values=source.values,
+                interrupts=source.interrupts,
+                created_at=now,
+                updated_at=now,
+                **default_expiry(),
+            )
+            copy.save(force_insert=True)
             checkpoint_rows.copy_checkpoints(source.thread_id, copy.thread_id)
-        return Response(represent(_derived(copy)))
+        _settle_copy(copy, config_for(request, source))
+        return Response(represent(copy))
 
 
-def _derived(copy: Thread) -> Thread:
-    """The copy's status, values and interrupts, from its head checkpoint."""
-    graph_id = copy.metadata.get("graph_id")
-    if graph_id not in load_all():
-        return copy
-    head = loop.run(state.refreshed_head(copy.thread_id, graph_id, {"configurable": {}}))
+def _settle_copy(copy: Thread, config: dict[str, Any]) -> None:
+    """Status, values and interrupts from the copied head checkpoint, where its graph can be had."""
+    graph_id = copy.graph_id
+    if graph_id is None or graph_id not in load_all():
+        return
+    try:
+        head = loop.run(state.refreshed_head(copy.thread_id, graph_id, config))
+    except NotAGraph:
+        return
     if head.exists:
         copy.settle(head, graph_id=graph_id, busy=False)
-    return copy
 
 
 class ThreadPrune(Endpoint):
