@@ -3,11 +3,11 @@
 import os
 from typing import Any
 
+import django
 from channels.routing import ProtocolTypeRouter
-from django.core.asgi import get_asgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django_application: Any = get_asgi_application()
+django.setup(set_prefix=False)
 
 from django.conf import settings  # noqa: E402 - settings are read once Django is set up
 from starlette.staticfiles import StaticFiles  # noqa: E402
@@ -15,6 +15,9 @@ from starlette.staticfiles import StaticFiles  # noqa: E402
 from assistants.startup import start  # noqa: E402
 from config import http  # noqa: E402
 from config.database import in_thread  # noqa: E402
+from config.handler import InPlaceHandler  # noqa: E402
+
+django_application: Any = InPlaceHandler()
 
 
 def _with_static(app: http.ASGIApp) -> http.ASGIApp:

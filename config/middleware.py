@@ -11,6 +11,7 @@ from django.conf import settings
 from django.contrib.auth import middleware as auth
 from django.contrib.messages import middleware as messages
 from django.contrib.sessions import middleware as sessions
+from django.db import connection
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware import clickjacking, common, csrf, security
 from django.utils.deprecation import MiddlewareMixin
@@ -32,6 +33,15 @@ class PagesOnly:
         if is_page(request):
             return super().__call__(request)  # type: ignore[misc,no-any-return]
         return self.get_response(request)  # type: ignore[no-any-return]
+
+
+class GiveBackConnection(PagesOnly, MiddlewareMixin):
+    """Puts the page's database connection back into the pool; the outermost layer, so that all others are done."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """After everything else."""
+        connection.close()
+        return response
 
 
 class SecurityMiddleware(PagesOnly, security.SecurityMiddleware):

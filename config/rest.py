@@ -4,6 +4,7 @@ import functools
 from typing import Any, cast
 from uuid import UUID
 
+from django.db import connection
 from django.http import HttpRequest
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import extend_schema_field
@@ -40,6 +41,14 @@ class Endpoint(APIView):
     """A view that answers at once. OPTIONS belongs to CORS, and HEAD has become GET before it comes here."""
 
     http_method_names = ["get", "post", "put", "patch", "delete"]
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
+        """Answer, and give the database connection back."""
+        try:
+            return super().dispatch(request, *args, **kwargs)
+        finally:
+            if not connection.in_atomic_block:
+                connection.close()
 
 
 # --- bodies -------------------------------------------------------------------------------------------------------

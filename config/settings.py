@@ -48,6 +48,7 @@ INSTALLED_APPS = [
 
 # The middleware of people's pages steps aside for API paths: see config/middleware.py.
 MIDDLEWARE = [
+    "config.middleware.GiveBackConnection",
     "config.middleware.SecurityMiddleware",
     "config.middleware.SessionMiddleware",
     "config.middleware.CommonMiddleware",
@@ -119,10 +120,11 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # --- Redis: the bell for Celery, the event log, the Channels layer ---------------------------------------------------
 REDIS_URI = env_str("REDIS_URI_CUSTOM", env_str("REDIS_URI", "redis://localhost:6379/0"))
 REDIS_KEY_PREFIX = env_str("REDIS_KEY_PREFIX", "weft:")
+CHANNEL_PREFIX = f"{REDIS_KEY_PREFIX}asgi"
 CHANNEL_LAYERS = {
     "default": {
         "BACKEND": "channels_redis.pubsub.RedisPubSubChannelLayer",
-        "CONFIG": {"hosts": [REDIS_URI], "prefix": f"{REDIS_KEY_PREFIX}asgi"},
+        "CONFIG": {"hosts": [REDIS_URI], "prefix": CHANNEL_PREFIX},
     },
 }
 

@@ -21,13 +21,14 @@ BEGINNING = "0-0"
 NEVER = f"{2**63}-0"  # behind every id there will be
 END = "__end__"  # the event of the part that closes a run; never shown to clients
 PAGE = 1000  # parts read at once
-# One script appends a batch, refreshes the expiry and returns the last id: one round trip however many parts.
+# One script appends a batch, refreshes the expiry and rings: one round trip however many parts.
 APPEND = """
 local last
-for i = 4, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
     last = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'r', ARGV[3], 'e', ARGV[i], 'd', ARGV[i + 1])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
+redis.call('PUBLISH', ARGV[4], ARGV[5])
 return last
 """
 
@@ -49,12 +50,12 @@ async def append(stream: str, run_id: str, parts: Sequence[Part], *, last: bool 
     take. Raises RedisError.
     """
     seconds = settings.RESUMABLE_STREAM_TTL_SECONDS + (0 if last else settings.BG_JOB_TIMEOUT_SECS)
-    arguments: list[str | bytes | int] = [settings.EVENT_LOG_MAX_LENGTH, int(seconds * 1000), run_id]
+    limits = (settings.EVENT_LOG_MAX_LENGTH, int(seconds * 1000))
+    arguments: list[str | bytes | int] = [*limits, run_id, bell.redis_channel(), bell.published(stream)]
     for part in parts:
         arguments += (part.event, part.data)
-    written = await script(APPEND)(keys=[_key(stream)], args=arguments)
-    await bell.ring(stream)
-    return str(written.decode())
+    written: bytes = await script(APPEND)(keys=[_key(stream)], args=arguments)
+    return written.decode()
 
 
 async def read(stream: str, after: str, limit: int = PAGE) -> list[Part]:

@@ -1,5 +1,5 @@
-"""Writes one run's parts to the log without making the run wait: what is produced while a batch is on its way is the
-next batch. Bounded; says what happens when it is full.
+"""Writes one run's parts to the log without making the run wait: what is produced while a batch is on its way, or
+within two milliseconds, goes out together. Bounded; says what happens when it is full.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 FULL_PARTS = 10_000
 FULL_BYTES = 16 * 1024 * 1024
 BATCH = 500  # parts a Redis call; a larger one would hold Redis up for everybody else
+LINGER_SECONDS = 0.002  # long enough for a small graph's whole output to share a round trip, too short to be seen
 GIVE_UP_SECONDS = 60.0
 
 
@@ -30,6 +31,7 @@ class LogWriter:
         self.run_id = run_id
         self.waiting: list[Part] = []
         self.size = 0
+        self.timer: asyncio.TimerHandle | None = None
         self.flushing: asyncio.Task[None] | None = None
         self.lost = False
 
@@ -39,15 +41,23 @@ class LogWriter:
             return
         self.waiting.append(Part(self.run_id, event, data))
         self.size += len(data)
-        if self.flushing is None:
-            self.flushing = asyncio.create_task(self._flush())
+        if self.flushing is None and self.timer is None:
+            self.timer = asyncio.get_running_loop().call_later(LINGER_SECONDS, self._start)
         if len(self.waiting) >= FULL_PARTS or self.size >= FULL_BYTES:
             await self.drained()
 
     async def drained(self) -> None:
         """Wait until everything put so far is in the log (or given up)."""
+        if self.timer is not None:
+            self._start()
         if self.flushing is not None:
             await asyncio.shield(self.flushing)
+
+    def _start(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+        self.flushing = asyncio.create_task(self._flush())
 
     async def _flush(self) -> None:
         try:

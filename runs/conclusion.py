@@ -13,9 +13,9 @@ def conclude(run: Run, outcome: Outcome) -> None:
     if outcome.status == Stop.LEASE_LOST:
         return
     if outcome.status == Stop.DRAIN:
-        if run.hand_back(use_attempt=False):
+        if run.hand_back():
             ring(run)
-    elif _write_temporary(run) if run.temporary else _write(run, outcome):
+    elif run.remove_with_thread() if run.temporary else _write(run, outcome):
         # Only now: a client that sees the stream end may rely on the status being visible.
         close_stream(run)
         if not run.temporary:
@@ -37,14 +37,4 @@ def _write(run: Run, outcome: Outcome) -> bool:
             failed=outcome.status in (RunStatus.ERROR, RunStatus.TIMEOUT),
             busy=busy,
         )
-    return True
-
-
-def _write_temporary(run: Run) -> bool:
-    """A temporary run goes with its thread, whatever its outcome; False when another attempt has it."""
-    with transaction.atomic():
-        if not run.remove():
-            return False
-        # The run was all that referred to it, so Django need not look for more.
-        Thread.objects.filter(pk=run.thread_id)._raw_delete("default")
     return True

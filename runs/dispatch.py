@@ -5,6 +5,7 @@ Lock order: thread row, then runs. Source: contract/core.md 5.3 to 5.9.
 
 import logging
 from collections.abc import Iterable
+from contextlib import suppress
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,6 +14,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from redis.exceptions import RedisError
 from uuid_utils.compat import uuid7
 
 from assistants.graphs import default_assistant_ids
@@ -272,17 +274,24 @@ def _end_pending(run: Run, action: CancelAction, reason: str) -> None:
 
 def announce_cancel(worker: str) -> None:
     """Wake the worker's watch; without Redis it looks by itself within a second."""
-    loop.run(_ring_worker(worker))
+    loop.start(_ring_worker(worker))
 
 
 async def _ring_worker(worker: str) -> None:
-    await bell.ring(f"worker.{worker}")
+    with suppress(RedisError):
+        await bell.ring(f"worker.{worker}")
 
 
 def close_stream(run: Run) -> None:
     """Tell whoever follows the run that nothing more will come."""
-    part = log.Part(str(run.run_id), log.END, b"{}")
-    loop.run(log.append(str(run.thread_id), str(run.run_id), [part], last=True))
+    loop.start(_close(str(run.thread_id), str(run.run_id)))
+
+
+async def _close(stream: str, run_id: str) -> None:
+    try:
+        await log.append(stream, run_id, [log.Part(run_id, log.END, b"{}")], last=True)
+    except RedisError as error:
+        logger.warning("The stream of run %s is not closed, its viewers will look at the row: %s", run_id, error)
 
 
 def lease() -> timedelta:

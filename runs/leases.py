@@ -59,17 +59,28 @@ class Watch:
 
     def _look(self) -> None:
         held = dict(self.held)
-        if held:
-            try:
-                if time.monotonic() - self.renewed >= settings.RUN_LEASE_RENEWAL_SECONDS:
-                    self._renew(held)
-                for run_id, action in Run.objects.cancels(self.worker).items():
-                    self._stop(held.get(run_id), action)
-            finally:
-                connection.close()
-        for execution in held.values():
-            if not execution.has_lease():
-                self._stop(execution, Stop.LEASE_LOST)
+        if not held:
+            return
+        try:
+            if time.monotonic() - self.renewed >= settings.RUN_LEASE_RENEWAL_SECONDS:
+                self._renew(held)
+            self._obey(held)
+        finally:
+            connection.close()
+            # With or without PostgreSQL: when the lease has run out another worker may have the run.
+            for execution in held.values():
+                if not execution.has_lease():
+                    self._stop(execution, Stop.LEASE_LOST)
+
+    def _obey(self, held: dict[uuid.UUID, Execution]) -> None:
+        """Stop what was cancelled, and what was deleted or taken over."""
+        orders = Run.objects.orders(self.worker)
+        for run_id, execution in held.items():
+            if run_id not in self.held:
+                continue
+            action = orders.get(run_id, Stop.LEASE_LOST)
+            if action:
+                self._stop(execution, action)
 
     def _renew(self, held: dict[uuid.UUID, Execution]) -> None:
         now = time.monotonic()
@@ -81,8 +92,8 @@ class Watch:
             elif run_id in self.held:
                 self._stop(execution, Stop.LEASE_LOST)
 
-    def _stop(self, execution: Execution | None, why: str) -> None:
-        if execution and execution.stop is None:
+    def _stop(self, execution: Execution, why: str) -> None:
+        if execution.stop is None:
             loop.graph_loop().call_soon_threadsafe(execution.tell_to_stop, why)
 
     async def _listen(self) -> None:

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Self, cast
 
 from django.contrib.postgres.indexes import GinIndex
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connection, models
 from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -62,6 +62,13 @@ UPDATE runs_run AS run
 RETURNING *
 """
 
+REMOVE_WITH_THREAD = """
+WITH gone AS (
+    DELETE FROM runs_run WHERE run_id = %(run_id)s AND status = 'running' AND attempt = %(attempt)s
+    RETURNING thread_id)
+DELETE FROM threads_thread WHERE thread_id IN (SELECT thread_id FROM gone)
+"""
+
 
 class RunQuerySet(models.QuerySet["Run"]):
     """Queries over runs and the transitions that concern many."""
@@ -87,8 +94,7 @@ class RunQuerySet(models.QuerySet["Run"]):
         """pending -> running, with a lease and a new attempt; None when the run is not ours to take."""
         arguments = {"run_id": run_id, "worker": worker, "lease": lease}
         try:
-            with transaction.atomic():
-                return next(iter(self.raw(CLAIM, arguments)), None)
+            return next(iter(self.raw(CLAIM, arguments)), None)
         except IntegrityError:
             return None
 
@@ -101,10 +107,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         )
         return {row.run_id for row in rows}
 
-    def cancels(self, worker: str) -> dict[uuid.UUID, str]:
-        """The cancel requests for runs a worker executes: run id to action."""
-        asked = self.filter(worker=worker, status=RunStatus.RUNNING, cancel_action__isnull=False)
-        return {run_id: action for run_id, action in asked.values_list("run_id", "cancel_action") if action}
+    def orders(self, worker: str) -> dict[uuid.UUID, str | None]:
+        """What was asked of the runs a worker executes: run id to cancel action. A run it lacks is no longer theirs."""
+        held = self.filter(worker=worker, status=RunStatus.RUNNING)
+        return dict(held.values_list("run_id", "cancel_action"))
 
 
 class Run(models.Model):
@@ -181,16 +187,31 @@ class Run(models.Model):
             self._live().update(status=cancelled, error=error, ended_at=Now(), updated_at=Now(), lease_expires_at=None)
         )
 
-    def hand_back(self, *, use_attempt: bool) -> bool:
-        """running -> pending for another worker to take; without `use_attempt` this attempt does not count."""
-        attempt = self.attempt if use_attempt else self.attempt - 1
-        return bool(
-            self._live().update(status=RunStatus.PENDING, attempt=attempt, lease_expires_at=None, updated_at=Now())
-        )
+    def hand_back(self) -> bool:
+        """running -> pending for another worker to take."""
+        return bool(self._live().update(status=RunStatus.PENDING, lease_expires_at=None, updated_at=Now()))
+
+    def take_back(self) -> bool:
+        """running -> pending after the lease ran out; False when it was renewed or the attempt ended meanwhile."""
+        expired = self._live().filter(lease_expires_at__lt=Now())
+        return bool(expired.update(status=RunStatus.PENDING, lease_expires_at=None, updated_at=Now()))
+
+    def seize(self, worker: str, lease: timedelta) -> bool:
+        """Take over a run whose lease ran out, in order to end it; its last worker's writes are fenced off from now."""
+        taken = self._live().filter(lease_expires_at__lt=Now())
+        seized = taken.update(worker=worker, attempt=self.attempt + 1, lease_expires_at=Now() + lease)
+        self.attempt += seized
+        return bool(seized)
 
     def remove(self) -> bool:
         """Delete the row, for the attempt this object was claimed as; False when that attempt is no longer live."""
-        return bool(self._live().delete()[0])
+        return bool(self._live()._raw_delete("default"))
+
+    def remove_with_thread(self) -> bool:
+        """`remove`, and the thread that existed only for this run, in one statement."""
+        with connection.cursor() as cursor:
+            cursor.execute(REMOVE_WITH_THREAD, {"run_id": self.run_id, "attempt": self.attempt})
+            return bool(cursor.rowcount)
 
     def _live(self) -> RunQuerySet:
         return Run.objects.filter(run_id=self.run_id, status=RunStatus.RUNNING, attempt=self.attempt)

@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from config import loop
 from runs.conclusion import conclude
-from runs.dispatch import ring
+from runs.dispatch import lease, ring
 from runs.execution import Execution, Outcome, abandoned_outcome
 from runs.models import IN_FLIGHT, Run, RunStatus
 
@@ -32,7 +32,7 @@ def take_back_expired() -> None:
             _end(run, run.cancel_action, run.cancel_reason)
         elif run.attempt >= settings.BG_JOB_MAX_RETRIES:
             _end(run, RunStatus.ERROR, f"exceeded max attempts: {run.attempt} workers took the run and did not return")
-        elif run.hand_back(use_attempt=True):
+        elif run.take_back():
             ring(run)
 
 
@@ -47,6 +47,8 @@ def ring_again() -> None:
 
 def _end(run: Run, status: str, reason: str) -> None:
     """End a run nobody executes any more, with the state its last checkpoint left."""
+    if not run.seize("sweeper", lease()):
+        return
     execution = Execution(run, lease_until=time.monotonic() + settings.RUN_LEASE_SECONDS)
     outcome: Outcome = loop.run(abandoned_outcome(execution, status, reason))
     conclude(run, outcome)

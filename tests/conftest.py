@@ -18,6 +18,9 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from psycopg.conninfo import make_conninfo
 
+from config import loop
+from threads import checkpointer
+
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
 
@@ -106,6 +109,15 @@ def wait_until_up(server: LiveServer) -> None:
         assert server.processes["web"].poll() is None, server.log.read_text()
         time.sleep(0.1)
     raise AssertionError(server.log.read_text())
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _pools_closed_before_their_database(request: pytest.FixtureRequest) -> Iterator[None]:
+    """The graph loop's pool must let go of the test database before pytest-django drops it."""
+    if any(item.get_closest_marker("django_db") for item in request.session.items):
+        request.getfixturevalue("django_db_setup")
+    yield
+    loop.run(checkpointer.close())
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ START_SECONDS = 60.0
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    os.environ.setdefault("WEFT_CONFIG", str(Path(__file__).parent / "graphs/langgraph.json"))
     os.environ["REDIS_KEY_PREFIX"] = f"weft-{worker or 'test'}:"
     # pytest-xdist's workers inherit the addresses the controller has set.
     if not worker:
