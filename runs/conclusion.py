@@ -27,14 +27,23 @@ def _write(run: Run, outcome: Outcome) -> bool:
     rolled_back = outcome.status == CancelAction.ROLLBACK
     with transaction.atomic():
         thread = Thread.objects.select_for_update().filter(pk=run.thread_id).first()
-        if thread is None or not (run.remove() if rolled_back else run.end(outcome.status, outcome.error)):
+        error = _explained(run, outcome)
+        if thread is None or not (run.remove() if rolled_back else run.end(outcome.status, error)):
             return False
         busy = Run.objects.filter(thread=thread).in_flight().exists()
         thread.settle(
             outcome.head,
             graph_id=run.graph_id,
-            error=None if rolled_back else outcome.error,
+            error=None if rolled_back else error,
             failed=outcome.status in (RunStatus.ERROR, RunStatus.TIMEOUT),
             busy=busy,
         )
     return True
+
+
+def _explained(run: Run, outcome: Outcome) -> dict[str, str] | None:
+    """The outcome's error; that of a cancelled run says who asked for it (contract/core.md 5.9)."""
+    if outcome.status != RunStatus.INTERRUPTED or outcome.error is None:
+        return outcome.error
+    reason = Run.objects.filter(pk=run.pk).values_list("cancel_reason", flat=True).first()
+    return {**outcome.error, "message": reason or outcome.error["message"]}

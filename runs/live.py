@@ -4,6 +4,7 @@ Frames what `following` yields; owns no state. Source: contract/streaming.md 1 t
 """
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from runs.serializers import StatefulRunBody, StatelessRunBody, cancel_action
 HEARTBEAT = b": heartbeat\r\n\r\n"
 SSE = "text/event-stream; charset=utf-8"
 NOT_FOUND_FRAME = b'event: error\r\ndata: {"error":"HTTPException","message":"404: Run not found"}\r\n\r\n'
+EVENT_ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
 _detached: set["asyncio.Task[Any]"] = set()
 
 
@@ -94,7 +96,7 @@ async def join_stream(request: HttpRequest, run_id: str, thread_id: str | None =
     view = View(
         run.thread_id,
         run.run_id,
-        after=_position(since) if since else tail,
+        after=_position(since, tail),
         live=run.status in IN_FLIGHT,
         modes=_modes(request.GET.getlist("stream_mode")),
         show_ids=bool(since) or run.kwargs["resumable"],
@@ -175,7 +177,7 @@ def _get(run_id: UUID, thread_id: UUID | None) -> Run | None:
 def _modes(given: list[str]) -> list[str]:
     """The union of repeated parameters, each a mode or a JSON array of them."""
     modes: list[str] = []
-    for text in given:
+    for text in filter(None, given):
         if text.startswith("["):
             try:
                 modes += [str(mode) for mode in orjson.loads(text)]
@@ -186,14 +188,19 @@ def _modes(given: list[str]) -> list[str]:
     return modes
 
 
-def _position(last_event_id: str) -> str:
-    """Where to go on from: `-1`, `-`, `0` mean the beginning; what is no id at all means the end."""
+def _position(last_event_id: str, tail: str) -> str:
+    """Where to go on from: `-1`, `-`, `0` mean the beginning; nothing, no id or one still to come mean the end."""
     if last_event_id in ("-1", "-", "0"):
         return log.BEGINNING
-    milliseconds, _, sequence = last_event_id.partition("-")
-    if milliseconds.isdigit() and (not sequence or sequence.isdigit()) and len(milliseconds) < 20:
-        return last_event_id
-    return log.NEVER
+    given = EVENT_ID.fullmatch(last_event_id)
+    if given is None or _ordinal(last_event_id) > _ordinal(tail):
+        return tail
+    return last_event_id
+
+
+def _ordinal(event_id: str) -> tuple[int, int]:
+    milliseconds, _, sequence = event_id.partition("-")
+    return int(milliseconds), int(sequence or 0)
 
 
 # --- framing ----------------------------------------------------------------------------------------------------------
