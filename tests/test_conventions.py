@@ -185,7 +185,8 @@ async def test_reserved_metadata_is_dropped_silently_from_what_is_written(sdk: L
     assert thread["metadata"] == {"kept": 1}
     changed = await sdk.threads.update(thread["thread_id"], metadata={**METADATA, "more": 2})
     assert changed["metadata"] == {"kept": 1, "more": 2}
-    assistant = await sdk.assistants.create("echo", metadata=METADATA, config={"metadata": METADATA})
+    config: Any = {"metadata": METADATA}
+    assistant = await sdk.assistants.create("echo", metadata=METADATA, config=config)
     assert (assistant["metadata"], assistant["config"]) == ({"kept": 1}, {"metadata": {"kept": 1}})
 
 
@@ -199,7 +200,7 @@ async def test_reserved_metadata_stays_in_a_search(sdk: LangGraphClient) -> None
     """contract/core.md trap 11"""
     thread = await sdk.threads.create(metadata={"mark": uuid.uuid4().hex})
     await sdk.runs.wait(thread["thread_id"], "echo", input={"text": "hi"})
-    row = await sdk.threads.get(thread["thread_id"])
+    row: Any = await sdk.threads.get(thread["thread_id"])
     wanted = {"assistant_id": row["metadata"]["assistant_id"], "mark": row["metadata"]["mark"]}
     assert [found["thread_id"] for found in await sdk.threads.search(metadata=wanted)] == [thread["thread_id"]]
 

@@ -1,6 +1,5 @@
 """Graphs about state: what jsonb cannot hold, types without a schema, reducers that refuse, nests, drawings."""
 
-import sys
 import typing
 from typing import Annotated, Any
 
@@ -33,12 +32,19 @@ awkward = (
 )
 
 
-# Before Python 3.12 pydantic has no schema for typing.TypedDict; the other kind stands in for it later.
-Old = typing.TypedDict("Old", {"inside": str}) if sys.version_info < (3, 12) else type("Old", (), {})
+class Old(typing.TypedDict):
+    """pydantic has no schema for it before Python 3.12."""
+
+    inside: str
+
+
+class Opaque:
+    """pydantic has no schema for it ever."""
 
 
 class Schemaless(TypedDict, total=False):
-    old: Old  # type: ignore[valid-type]
+    old: Old
+    opaque: Opaque
     name: str
 
 
