@@ -20,7 +20,7 @@ def main() -> int:
     """Measure what the command line asks for; gives 0."""
     options = _options()
     signal.signal(signal.SIGALRM, _too_long)
-    for signum in (signal.SIGTERM, signal.SIGHUP):
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(signum, _asked_to_stop)
     signal.alarm(LIMIT_SECONDS)
     _say("starting PostgreSQL, Redis, web, worker and beat")
