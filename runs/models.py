@@ -47,13 +47,14 @@ class MultitaskStrategy(models.TextChoices):
     ENQUEUE = "enqueue", "enqueue"
 
 
+# Due times and leases are told by the database's clock alone, so that no two machines can disagree about them.
 # A run is taken when it is due, is the oldest in flight on its thread, and nothing runs there. One statement: what it
 # reads and what it writes cannot be torn apart; the partial unique constraint decides the race that is left.
 CLAIM = """
 UPDATE runs_run AS run
-   SET status = 'running', attempt = attempt + 1, worker = %(worker)s, updated_at = now(),
-       lease_expires_at = now() + %(lease)s, started_at = coalesce(started_at, now())
- WHERE run_id = %(run_id)s AND status = 'pending' AND created_at <= now()
+   SET status = 'running', attempt = attempt + 1, worker = %(worker)s, updated_at = clock_timestamp(),
+       lease_expires_at = clock_timestamp() + %(lease)s, started_at = coalesce(started_at, clock_timestamp())
+ WHERE run_id = %(run_id)s AND status = 'pending' AND created_at <= clock_timestamp()
    AND NOT EXISTS (
        SELECT FROM runs_run AS other
         WHERE other.thread_id = run.thread_id AND other.run_id <> run.run_id

@@ -4,10 +4,14 @@ Celery carries ids only; the row is the truth, so a task that comes twice or too
 """
 
 import time
+from typing import Any
 from uuid import UUID
 
 from celery import shared_task
+from celery.signals import worker_init
 
+from assistants.graphs import load_all
+from assistants.startup import spare_the_collector
 from config import loop
 from runs.conclusion import conclude
 from runs.dispatch import EXECUTE, lease
@@ -15,6 +19,14 @@ from runs.execution import execute
 from runs.leases import watch
 from runs.models import Run
 from runs.sweeper import ring_again, take_back_expired
+
+
+@worker_init.connect
+def prepare(**_: Any) -> None:
+    """Before the first run: import the graphs, so that a broken one stops the worker at once; start the lease watch."""
+    load_all()
+    watch()
+    spare_the_collector()
 
 
 @shared_task(name=EXECUTE)
