@@ -1,18 +1,22 @@
 """Writes how an attempt ended: run, thread and what follows from it, in one transaction. Never executes anything."""
 
+import time
+
 from django.db import transaction
 
+from config import loop
 from runs.dispatch import close_stream, ring, ring_next
-from runs.execution import Outcome, Stop
+from runs.execution import Execution, Outcome, Stop, abandoned_outcome
 from runs.models import CancelAction, Run, RunStatus
+from threads.checkpointer import delete_run_checkpoints
 from threads.models import Thread
 
 
 def conclude(run: Run, outcome: Outcome) -> None:
     """Write the outcome, unless the attempt is no longer live; then close its stream and ring for the next."""
     if outcome.status == Stop.LEASE_LOST:
-        return
-    if outcome.status == Stop.DRAIN:
+        _clear_up(run)
+    elif outcome.status == Stop.DRAIN:
         if run.hand_back():
             ring(run)
     elif run.remove_with_thread() if run.temporary else _write(run, outcome):
@@ -20,6 +24,17 @@ def conclude(run: Run, outcome: Outcome) -> None:
         close_stream(run)
         if not run.temporary:
             ring_next(run.thread_id)
+    else:
+        _clear_up(run)
+
+
+def _clear_up(run: Run) -> None:
+    """The attempt may not write its end. Roll back a run that was to be, and what a deleted one went on writing."""
+    if run.must_roll_back():
+        execution = Execution(run, lease_until=time.monotonic())
+        conclude(run, loop.run(abandoned_outcome(execution, CancelAction.ROLLBACK, "")))
+    elif not run.temporary and not Run.objects.filter(pk=run.pk).exists():
+        loop.run(delete_run_checkpoints(run.thread_id, run.run_id))
 
 
 def _write(run: Run, outcome: Outcome) -> bool:

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models.functions import Now
 from django.utils import timezone
 from redis.exceptions import RedisError
 from uuid_utils.compat import uuid7
@@ -154,7 +155,7 @@ def ring(run: Run) -> None:
 
 def ring_next(thread_id: UUID) -> None:
     """Ring for the thread's next run, if one is due."""
-    due = Run.objects.filter(thread_id=thread_id, status=RunStatus.PENDING, created_at__lte=timezone.now())
+    due = Run.objects.filter(thread_id=thread_id, status=RunStatus.PENDING, created_at__lte=Now())
     following = due.in_turn().first()
     if following:
         ring(following)
@@ -268,7 +269,8 @@ def _end_pending(run: Run, action: CancelAction, reason: str) -> None:
         if run.attempt:
             # It ran before and was handed back: what it wrote goes with it.
             loop.run(delete_run_checkpoints(run.thread_id, run.run_id))
-        run.delete()
+        # Not run.delete(): it would take away the id under which the run's viewers are told.
+        Run.objects.filter(pk=run.pk).delete()
         return
     Run.objects.filter(pk=run.pk).update(
         status=RunStatus.INTERRUPTED,

@@ -20,7 +20,7 @@ from config import dialect
 from events.writer import LogWriter
 from runs.models import CancelAction, Run, RunStatus
 from runs.parts import PartNaming, stream_graph
-from threads.checkpointer import delete_run_checkpoints, fenced_saver
+from threads.checkpointer import FencedSaver, delete_run_checkpoints, fenced_saver
 from threads.models import HeadState
 from threads.state import as_command, read_head
 
@@ -61,8 +61,9 @@ class Execution:
 
     run: Run
     lease_until: float
-    task: "asyncio.Task[Outcome] | None" = None
+    task: "asyncio.Task[Any] | None" = None  # only while it can be stopped
     stop: str | None = None
+    saver: FencedSaver | None = None
 
     def tell_to_stop(self, why: str) -> None:
         """Cancel the attempt, once; the first reason counts. Call it on the graph loop."""
@@ -78,10 +79,7 @@ class Execution:
 
 async def execute(execution: Execution) -> Outcome:
     """Run the attempt to its end, whatever that is. Never raises but for cancellation from outside."""
-    execution.task = asyncio.ensure_future(_attempt(execution))
-    if execution.stop:
-        execution.task.cancel()
-    return await execution.task
+    return await asyncio.ensure_future(_attempt(execution))
 
 
 async def abandoned_outcome(execution: Execution, status: str, reason: str) -> Outcome:
@@ -100,7 +98,10 @@ async def _attempt(execution: Execution) -> Outcome:
     writer = LogWriter(str(run.thread_id), str(run.run_id))
     limit = asyncio.timeout(settings.BG_JOB_TIMEOUT_SECS)
     status, error, head = str(RunStatus.SUCCESS), None, HeadState()
+    execution.task = asyncio.current_task()
     try:
+        if execution.stop:
+            raise asyncio.CancelledError
         async with limit:
             head = await _stream(execution, writer)
     except asyncio.CancelledError as cancelled:
@@ -109,6 +110,8 @@ async def _attempt(execution: Execution) -> Outcome:
         error = raised
         timed_out = isinstance(raised, TimeoutError) and limit.expired()
         status = RunStatus.TIMEOUT if timed_out else RunStatus.ERROR
+    # From here on it is too late to stop the attempt; what is asked for now is seen when its end is written.
+    execution.task = None
     return await _concluded(execution, writer, status, error, head)
 
 
@@ -133,6 +136,8 @@ async def _concluded(
 ) -> Outcome:
     """Publish an error, put the state in order, and report."""
     run = execution.run
+    if execution.saver and error:
+        await execution.saver.close()
     if status in (Stop.LEASE_LOST, Stop.DRAIN):
         with suppress(Exception):
             await writer.drained()
@@ -162,7 +167,7 @@ async def _head_after_failure(execution: Execution) -> HeadState:
 async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any, Any]], Any]) -> Any:
     """`use` the graph of the run, opened as its execution needs it."""
     run = execution.run
-    checkpointer = None if run.temporary else await fenced_saver(execution.has_lease)
+    checkpointer = execution.saver = None if run.temporary else await fenced_saver(execution.has_lease)
     config, context = runtime_config(run), run.kwargs.get("context")
     async with open_graph(
         run.graph_id, config, access="threads.create_run", checkpointer=checkpointer, context=context

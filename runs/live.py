@@ -257,12 +257,14 @@ async def _frames(view: View) -> AsyncIterator[bytes]:
 async def _document(view: View, *, fall_back: bool) -> AsyncIterator[bytes]:
     """Newlines while the run goes on, then one JSON document."""
     finished, answer = False, following.Answer()
+    beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS
     try:
         if view.live:
             async for parts in view.parts():
                 for part in parts:
                     answer.take(part)
-                if not parts:
+                if time.monotonic() >= beat_at:
+                    beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS
                     yield b"\n"
         document = answer.document()
         if document is None:

@@ -178,15 +178,21 @@ class Run(models.Model):
     def end(self, status: str, error: dict[str, str] | None) -> bool:
         """running -> terminal, for the attempt this object was claimed as; False when that attempt is no longer live.
 
-        A cancel that was accepted meanwhile wins over any other end.
+        A cancel that was accepted meanwhile wins over any other end: an interrupt is written instead, and a rollback
+        makes this False, see `must_roll_back`.
         """
         cancelled = models.Case(
             models.When(cancel_action=CancelAction.INTERRUPT, then=models.Value(RunStatus.INTERRUPTED)),
             default=models.Value(status),
         )
+        ending = self._live().exclude(cancel_action=CancelAction.ROLLBACK)
         return bool(
-            self._live().update(status=cancelled, error=error, ended_at=Now(), updated_at=Now(), lease_expires_at=None)
+            ending.update(status=cancelled, error=error, ended_at=Now(), updated_at=Now(), lease_expires_at=None)
         )
+
+    def must_roll_back(self) -> bool:
+        """Whether this attempt is live and a rollback was accepted."""
+        return self._live().filter(cancel_action=CancelAction.ROLLBACK).exists()
 
     def hand_back(self) -> bool:
         """running -> pending for another worker to take."""

@@ -10,7 +10,6 @@ from datetime import timedelta
 from django.conf import settings
 from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from config import loop
 from runs.conclusion import conclude
@@ -39,7 +38,7 @@ def take_back_expired() -> None:
 def ring_again() -> None:
     """Ring for due pending runs that are first on their thread and have waited long enough to be called unheard."""
     first = Run.objects.filter(thread=OuterRef("thread"), status__in=IN_FLIGHT).in_turn().values("pk")[:1]
-    heard = timezone.now() - timedelta(seconds=UNHEARD_SECONDS)
+    heard = Now() - timedelta(seconds=UNHEARD_SECONDS)
     due = Run.objects.filter(status=RunStatus.PENDING, created_at__lte=heard, updated_at__lte=heard)
     for run in due.annotate(first=Subquery(first)).filter(pk=F("first")).in_turn()[:LIMIT]:
         ring(run)

@@ -16,6 +16,7 @@ from config.paging import only
 from config.rest import Endpoint, parse_json, parse_uuid, read_body
 from config.schema import ErrorResponse
 from runs.dispatch import (
+    announce_cancel,
     cancel_runs,
     close_stream,
     create_batch,
@@ -170,6 +171,7 @@ class OneRun(Endpoint):
         run = _deleted(thread_uuid, run_uuid)
         loop.run(delete_run_checkpoints(thread_uuid, run_uuid))
         if run.status in IN_FLIGHT:
+            announce_cancel(run.worker)
             close_stream(run)
         return Response(status=204)
 

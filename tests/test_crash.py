@@ -1,0 +1,77 @@
+"""What a run survives: a worker's kill -9, and Redis losing everything. On processes of their own."""
+
+import asyncio
+import signal
+from collections.abc import Iterator
+
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+from redis import Redis
+
+from tests.conftest import LiveServer, live_server
+
+SECONDS = 30
+
+
+@pytest.fixture(scope="module")
+def crashing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A server whose leases are short, so that a test need not wait half a minute."""
+    times = {"RUN_LEASE_SECONDS": "3", "RUN_LEASE_RENEWAL_SECONDS": "1", "RUN_SWEEP_SECONDS": "1"}
+    with live_server(tmp_path_factory.mktemp("crashing"), **times) as running:
+        yield running
+
+
+async def count_of(client: LangGraphClient, thread_id: str) -> int:
+    state = await client.threads.get_state(thread_id)
+    assert isinstance(state["values"], dict)
+    return int(state["values"].get("count") or 0)
+
+
+async def until_counted(client: LangGraphClient, thread_id: str, count: int) -> None:
+    async with asyncio.timeout(SECONDS):
+        while await count_of(client, thread_id) < count:
+            await asyncio.sleep(0.05)
+
+
+async def test_a_killed_workers_run_goes_on_from_its_last_checkpoint(crashing: LiveServer) -> None:
+    async with get_client(url=crashing.url, timeout=SECONDS) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread_id, "slow_job", input={"steps": 8, "seconds": 0.4})
+        await until_counted(client, thread_id, 3)
+        crashing.processes["worker"].send_signal(signal.SIGKILL)
+        crashing.processes["worker"].wait()
+        crashing.start("worker", "worker")
+        attempts = []
+        async with asyncio.timeout(SECONDS):
+            async for part in client.runs.join_stream(thread_id, run["run_id"], last_event_id="-1"):
+                if part.event == "metadata":
+                    attempts.append(part.data["attempt"])
+        assert attempts == [1, 2]
+        assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "success"
+        assert await count_of(client, thread_id) == 8
+        history = await client.threads.get_history(thread_id, limit=50)
+        counts = [state["values"].get("count") for state in reversed(history) if state["metadata"]["source"] == "loop"]
+        assert counts == sorted(counts, key=lambda count: count or 0), "a step ran from an older state"
+        assert sum(state["metadata"]["source"] == "input" for state in history) == 1, "the input was applied twice"
+
+
+async def test_a_pending_run_is_executed_though_redis_forgot_it(crashing: LiveServer) -> None:
+    async with get_client(url=crashing.url, timeout=SECONDS) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread_id, "echo", input={"text": "hi"}, after_seconds=1)
+        with Redis.from_url(crashing.environment["REDIS_URI"]) as redis:
+            for key in redis.scan_iter(f"{crashing.environment['REDIS_KEY_PREFIX']}*"):
+                redis.delete(key)
+        assert await client.runs.join(thread_id, run["run_id"]) == {"text": "hi", "log": ["hi"], "messages": []}
+
+
+async def test_a_stream_ends_though_redis_lost_its_log(crashing: LiveServer) -> None:
+    async with get_client(url=crashing.url, timeout=SECONDS) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread_id, "sleeper", input={"seconds": 2})
+        joined = asyncio.create_task(client.runs.join(thread_id, run["run_id"]))
+        await asyncio.sleep(0.5)
+        with Redis.from_url(crashing.environment["REDIS_URI"]) as redis:
+            redis.delete(f"{crashing.environment['REDIS_KEY_PREFIX']}events:{thread_id}")
+        assert await joined == {"seconds": 2, "log": ["first", "slept"]}
