@@ -76,7 +76,7 @@ def assistant_id_of(graph_id: str) -> uuid.UUID:
 def load_all() -> dict[str, LoadedGraph]:
     """Every graph of the project by id, in the file's order. Raises ProjectError, or whatever a module raises."""
     prepare_process()
-    return {graph_id: _load(entry) for graph_id, entry in project().graphs.items()}
+    return {graph_id: load(entry) for graph_id, entry in project().graphs.items()}
 
 
 @functools.cache
@@ -168,7 +168,8 @@ def _call(factory: Factory, config: dict[str, Any], runtime: Any) -> Any:
 # --- loading ----------------------------------------------------------------------------------------------------------
 
 
-def _load(entry: GraphEntry) -> LoadedGraph:
+def load(entry: GraphEntry) -> LoadedGraph:
+    """Import one graph. Raises GraphLoadError, or whatever its module raises."""
     module = _module(entry)
     try:
         found = getattr(module, entry.symbol)

@@ -34,6 +34,7 @@ class Watch:
         self.held: dict[uuid.UUID, Execution] = {}
         self.woken = threading.Event()
         self.renewed = time.monotonic()
+        self.drained_by = float("inf")
         threading.Thread(target=self._look_for_ever, name="lease-watch", daemon=True).start()
         loop.start(self._listen())
 
@@ -46,6 +47,10 @@ class Watch:
             yield execution
         finally:
             del self.held[run.run_id]
+
+    def drain(self) -> None:
+        """This process is going down: what still runs when the grace period is over is handed back."""
+        self.drained_by = time.monotonic() + settings.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS
 
     def _look_for_ever(self) -> None:
         while True:
@@ -71,6 +76,8 @@ class Watch:
             for execution in held.values():
                 if not execution.has_lease():
                     self._stop(execution, Stop.LEASE_LOST)
+                elif time.monotonic() >= self.drained_by:
+                    self._stop(execution, Stop.DRAIN)
 
     def _obey(self, held: dict[uuid.UUID, Execution]) -> None:
         """Stop what was cancelled, and what was deleted or taken over."""

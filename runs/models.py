@@ -133,6 +133,8 @@ class Run(models.Model):
     ended_at = models.DateTimeField(null=True, blank=True)
     # The fencing token: raised by each claim, carried by every later write of the run.
     attempt = models.PositiveIntegerField(default=0)
+    # How many of the attempts ended with their worker going down in good order; those do not count against the run.
+    handed_back = models.PositiveIntegerField(default=0)
     worker = models.TextField(default="", blank=True)
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     cancel_action = models.TextField(choices=CancelAction, null=True, blank=True)  # noqa: DJ001 - null means not asked
@@ -195,8 +197,9 @@ class Run(models.Model):
         return self._live().filter(cancel_action=CancelAction.ROLLBACK).exists()
 
     def hand_back(self) -> bool:
-        """running -> pending for another worker to take."""
-        return bool(self._live().update(status=RunStatus.PENDING, lease_expires_at=None, updated_at=Now()))
+        """running -> pending for another worker to take, without using up the attempt."""
+        pending = {"status": RunStatus.PENDING, "lease_expires_at": None, "updated_at": Now()}
+        return bool(self._live().update(handed_back=models.F("handed_back") + 1, **pending))
 
     def take_back(self) -> bool:
         """running -> pending after the lease ran out; False when it was renewed or the attempt ended meanwhile."""

@@ -29,7 +29,7 @@ def take_back_expired() -> None:
         logger.warning("Run %s: worker %s let its lease run out in attempt %d", run.pk, run.worker, run.attempt)
         if run.cancel_action:
             _end(run, run.cancel_action, run.cancel_reason)
-        elif run.attempt >= settings.BG_JOB_MAX_RETRIES:
+        elif run.attempt - run.handed_back >= settings.BG_JOB_MAX_RETRIES:
             _end(run, RunStatus.ERROR, f"exceeded max attempts: {run.attempt} workers took the run and did not return")
         elif run.take_back():
             ring(run)

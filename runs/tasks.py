@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_shutting_down
 
 from assistants.graphs import load_all
 from assistants.startup import spare_the_collector
@@ -27,6 +27,12 @@ def prepare(**_: Any) -> None:
     load_all()
     watch()
     spare_the_collector()
+
+
+@worker_shutting_down.connect
+def drain(**_: Any) -> None:
+    """SIGTERM: Celery takes no more messages; runs get their grace period."""
+    watch().drain()
 
 
 @shared_task(name=EXECUTE)

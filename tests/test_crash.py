@@ -4,6 +4,7 @@ import asyncio
 import signal
 from collections.abc import Iterator
 
+import psycopg
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
@@ -17,7 +18,12 @@ SECONDS = 30
 @pytest.fixture(scope="module")
 def crashing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server whose leases are short, so that a test need not wait half a minute."""
-    times = {"RUN_LEASE_SECONDS": "3", "RUN_LEASE_RENEWAL_SECONDS": "1", "RUN_SWEEP_SECONDS": "1"}
+    times = {
+        "RUN_LEASE_SECONDS": "3",
+        "RUN_LEASE_RENEWAL_SECONDS": "1",
+        "RUN_SWEEP_SECONDS": "1",
+        "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "1",
+    }
     with live_server(tmp_path_factory.mktemp("crashing"), **times) as running:
         yield running
 
@@ -75,3 +81,19 @@ async def test_a_stream_ends_though_redis_lost_its_log(crashing: LiveServer) -> 
         with Redis.from_url(crashing.environment["REDIS_URI"]) as redis:
             redis.delete(f"{crashing.environment['REDIS_KEY_PREFIX']}events:{thread_id}")
         assert await joined == {"seconds": 2, "log": ["first", "slept"]}
+
+
+async def test_a_worker_going_down_hands_its_run_back_without_using_an_attempt(crashing: LiveServer) -> None:
+    async with get_client(url=crashing.url, timeout=SECONDS) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread_id, "slow_job", input={"steps": 8, "seconds": 0.4})
+        await until_counted(client, thread_id, 3)
+        crashing.processes["worker"].terminate()
+        assert await asyncio.to_thread(crashing.processes["worker"].wait, SECONDS) == 0
+        waiting = await client.runs.get(thread_id, run["run_id"])
+        assert waiting["status"] == "pending"
+        crashing.start("worker", "worker")
+        assert (await client.runs.join(thread_id, run["run_id"]))["count"] == 8
+        with psycopg.connect(crashing.environment["DATABASE_URI"]) as connection:
+            row = connection.execute("SELECT attempt, handed_back FROM runs_run WHERE run_id = %s", [run["run_id"]])
+            assert row.fetchone() == (2, 1)

@@ -32,7 +32,7 @@ class Command(BaseCommand):
 
     def _load(self, entry: project.GraphEntry) -> None:
         try:
-            graphs._load(entry)
+            graphs.load(entry)
         except project.ProjectError:
             raise
         except (Exception, SystemExit) as error:
