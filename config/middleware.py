@@ -39,8 +39,9 @@ class GiveBackConnection(PagesOnly, MiddlewareMixin):
     """Puts the page's database connection back into the pool; the outermost layer, so that all others are done."""
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
-        """After everything else."""
-        connection.close()
+        """After everything else; a transaction that is still open is its owner's business."""
+        if not connection.in_atomic_block:
+            connection.close()
         return response
 
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from dotenv import load_dotenv
 from psycopg.conninfo import conninfo_to_dict
 
 from config.environment import ConfigurationError, env_bool, env_float, env_int, env_list, env_str
@@ -12,6 +13,8 @@ from config.environment import ConfigurationError, env_bool, env_float, env_int,
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(env_str("WEFT_STATE_DIR", ".weft")).resolve()
+# While `manage.py up` runs, other commands (changepassword, shell) reach its servers by what it wrote down here.
+load_dotenv(STATE_DIR / "environment")
 
 # --- who may talk to us ----------------------------------------------------------------------------------------------
 # `manage.py up` writes a key of its own under .weft; a deployment sets SECRET_KEY.
@@ -26,6 +29,8 @@ SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("TRUST_PROXY") else None
 X_FRAME_OPTIONS = "DENY"
+# Django looks for its own middleware by name; ours are subclasses of the three it misses (config/middleware.py).
+SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 
 # --- what is installed -----------------------------------------------------------------------------------------------
 INSTALLED_APPS = [
@@ -44,6 +49,7 @@ INSTALLED_APPS = [
     "assistants",
     "threads",
     "runs",
+    "console",
 ]
 
 # The middleware of people's pages steps aside for API paths: see config/middleware.py.
@@ -84,6 +90,35 @@ AUTH_PASSWORD_VALIDATORS = [
 STATIC_URL = "/static/"
 STATIC_ROOT = STATE_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
+# The admin's look. The callbacks live in console/.
+UNFOLD: dict[str, Any] = {
+    "SITE_TITLE": "Weft",
+    "SITE_HEADER": "Weft",
+    "SITE_SUBHEADER": f"Agent server {VERSION}",
+    "SITE_URL": "/docs",
+    "SITE_ICON": f"{STATIC_URL}weft/favicon.svg",
+    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}weft/favicon.svg"}],
+    "STYLES": [f"{STATIC_URL}weft/admin.css"],
+    "SHOW_HISTORY": True,
+    "SHOW_VIEW_ON_SITE": False,
+    "SIDEBAR": {"navigation": "console.navigation.sidebar"},
+    "DASHBOARD_CALLBACK": "console.dashboard.show_figures",
+    "COLORS": {
+        "primary": {
+            "50": "oklch(98.4% .014 180.7)",
+            "100": "oklch(95.3% .051 180.8)",
+            "200": "oklch(91% .096 180.4)",
+            "300": "oklch(85.5% .138 181.1)",
+            "400": "oklch(77.7% .152 181.9)",
+            "500": "oklch(70.4% .14 182.5)",
+            "600": "oklch(60% .118 184.7)",
+            "700": "oklch(51.1% .096 186.4)",
+            "800": "oklch(43.7% .078 188.2)",
+            "900": "oklch(38.6% .063 188.4)",
+            "950": "oklch(27.7% .046 192.5)",
+        },
+    },
+}
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
@@ -186,7 +221,7 @@ SPECTACULAR_SETTINGS = {
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "COMPONENT_SPLIT_PATCH": False,
     "SWAGGER_UI_DIST": "SIDECAR",
-    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": f"{STATIC_URL}weft/favicon.svg",
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": True, "defaultModelsExpandDepth": 0},
     "POSTPROCESSING_HOOKS": [
         "runs.schema.add_live_routes",
