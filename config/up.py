@@ -26,6 +26,8 @@ SERVER_SECONDS = 60.0
 ERRAND_SECONDS = 600.0
 WEB_SECONDS = 120.0
 ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (told apart, not bound)
+# Somebody waits at the terminal, and what a worker hands back goes on at the next start.
+GRACE, GRACE_SECONDS = "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", "10"
 ADMIN_CREATED = "created the login admin"
 
 
@@ -65,6 +67,7 @@ class Up:
     def start(self) -> None:
         """Start everything and say so. Raises StopRequested, or ConfigurationError when something cannot start."""
         os.environ["PYTHONUNBUFFERED"] = "1"
+        os.environ.setdefault(GRACE, GRACE_SECONDS)
         os.environ["SECRET_KEY"] = os.environ.get("SECRET_KEY") or state.secret_key(settings.STATE_DIR)
         # The slowest part of a start, and it needs no server: let it run while they start.
         graphs = self.supervisor.begin(Program("graphs", (*MANAGE, "graphs")))
@@ -138,7 +141,7 @@ class Up:
         web = self.supervisor.start(Program("web", tuple(argv), grace=15.0))
         for number in range(1, self._workers() + 1):
             # A run in progress may use up all of its grace; then the worker needs a moment to hand it back.
-            grace = settings.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS + 5.0
+            grace = float(os.environ[GRACE]) + 5.0
             name = f"worker-{number}"
             self.supervisor.start(Program(name, (*MANAGE, "worker", "--name", name), grace=grace))
         ok = OpenQuestion(ANY_ADDRESS.get(host, host), port, "/ok")
