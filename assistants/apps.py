@@ -7,3 +7,4 @@ class AssistantsConfig(AppConfig):
     """What can run."""
 
     name = "assistants"
+    verbose_name = "Agents"

@@ -18,6 +18,7 @@ from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.views import ChangeList
 
 COUNTED_ROWS = 10_000
 JSON_CHARACTERS = 50_000
@@ -39,6 +40,16 @@ class BoundedPaginator(Paginator):  # type: ignore[type-arg]
     def is_full(self) -> bool:
         """Whether there may be more rows than were counted."""
         return self.count >= COUNTED_ROWS
+
+
+class BoundedChangeList(ChangeList):  # type: ignore[misc]
+    """A list that offers to show all rows only where it does not already."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """The page's rows."""
+        super().get_results(request)
+        if not self.query and not self.filter_params:
+            self.full_result_count = self.result_count
 
 
 class RecordAdmin(ModelAdmin):  # type: ignore[misc]
@@ -69,6 +80,10 @@ class RecordAdmin(ModelAdmin):  # type: ignore[misc]
         """The rows; in a list without the large columns."""
         rows: QuerySet[Any] = super().get_queryset(request)
         return rows.defer(*self.list_deferred) if is_list(request) else rows
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:
+        """Ours."""
+        return BoundedChangeList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -161,7 +176,9 @@ def ago(moment: datetime | None) -> SafeString:
     """A time as people say it, the exact one on hover."""
     if moment is None:
         return EMPTY
-    return format_html('<time datetime="{}" title="{}">{}</time>', moment.isoformat(), exact(moment), _said(moment))
+    return format_html(
+        '<time class="weft-time" datetime="{}" title="{}">{}</time>', moment.isoformat(), exact(moment), _said(moment)
+    )
 
 
 def moment(value: datetime | None) -> SafeString:
@@ -203,3 +220,8 @@ def link(url: str, text: str) -> SafeString:
 def mono(text: object) -> SafeString:
     """An id."""
     return format_html('<span class="weft-mono">{}</span>', text)
+
+
+def tail(text: object) -> str:
+    """The end of an id, which tells those of one minute apart better than their beginning."""
+    return f"…{str(text)[-12:]}"

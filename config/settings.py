@@ -5,7 +5,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from dotenv import load_dotenv
 from psycopg.conninfo import conninfo_to_dict
 
 from config.environment import ConfigurationError, env_bool, env_float, env_int, env_list, env_str
@@ -13,8 +12,6 @@ from config.environment import ConfigurationError, env_bool, env_float, env_int,
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(env_str("WEFT_STATE_DIR", ".weft")).resolve()
-# While `manage.py up` runs, other commands (changepassword, shell) reach its servers by what it wrote down here.
-load_dotenv(STATE_DIR / "environment")
 
 # --- who may talk to us ----------------------------------------------------------------------------------------------
 # `manage.py up` writes a key of its own under .weft; a deployment sets SECRET_KEY.
@@ -90,6 +87,7 @@ AUTH_PASSWORD_VALIDATORS = [
 STATIC_URL = "/static/"
 STATIC_ROOT = STATE_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
+LOGIN_URL, LOGIN_REDIRECT_URL = "/admin/login/", "/admin/"
 # The admin's look. The callbacks live in console/.
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Weft",

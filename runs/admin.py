@@ -31,6 +31,7 @@ from config.admin import (
     json_of,
     link,
     span,
+    tail,
     time_of,
 )
 from runs.dispatch import cancel_runs
@@ -61,7 +62,7 @@ class CancelForm(BaseDialogForm):  # type: ignore[misc]
 class RunAdmin(RecordAdmin):
     """Runs."""
 
-    list_display = ("mono_id", "state", "graph", "thread_link", "created", "waited", "took", "attempts", "problem")
+    list_display = ("mono_id", "state", "graph", "short_thread_link", "created", "waited", "took", "problem")
     list_filter = ("status", "created_at")
     list_deferred = ("kwargs", "metadata")
     search_fields = ("run_id",)
@@ -182,20 +183,28 @@ class RunAdmin(RecordAdmin):
         url = reverse("admin:threads_thread_change", args=[run.thread_id])
         return format_html('<a class="weft-link weft-mono" href="{}">{}</a>', url, run.thread_id)
 
+    @display(description="thread")
+    def short_thread_link(self, run: Run) -> SafeString:
+        """The same in a list."""
+        url = reverse("admin:threads_thread_change", args=[run.thread_id])
+        html = '<a class="weft-link weft-mono" href="{}" title="{}">{}</a>'
+        return format_html(html, url, run.thread_id, tail(run.thread_id))
+
     @display(description="assistant")
     def assistant(self, run: Run) -> SafeString:
         """The way to its assistant."""
         return link(reverse("admin:assistants_assistant_change", args=[run.assistant_id]), str(run.assistant_id))
 
     @display(description="waited")
-    def waited(self, run: Run) -> str:
+    def waited(self, run: Run) -> SafeString:
         """From when it could start to when it did."""
-        return span(_between(run.created_at, run.started_at, waiting=run.status == RunStatus.PENDING))
+        due = run.status == RunStatus.PENDING and run.created_at <= timezone.now()
+        return _length(_between(run.created_at, run.started_at, waiting=due))
 
     @display(description="took")
-    def took(self, run: Run) -> str:
+    def took(self, run: Run) -> SafeString:
         """From its first start to its end."""
-        return span(_between(run.started_at, run.ended_at, waiting=run.status == RunStatus.RUNNING))
+        return _length(_between(run.started_at, run.ended_at, waiting=run.status == RunStatus.RUNNING))
 
     @display(description="attempts")
     def attempts(self, run: Run) -> int:
@@ -242,6 +251,10 @@ def error_line(error: Any) -> str:
         return ""
     text = ": ".join(str(error[key]) for key in ("error", "message") if error.get(key))
     return text if len(text) <= SHOWN_IN_LISTS else f"{text[: SHOWN_IN_LISTS - 1]}…"
+
+
+def _length(length: timedelta | None) -> SafeString:
+    return EMPTY if length is None else format_html('<span class="weft-time">{}</span>', span(length))
 
 
 def _between(start: datetime | None, end: datetime | None, *, waiting: bool) -> timedelta | None:

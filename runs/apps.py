@@ -7,6 +7,7 @@ class RunsConfig(AppConfig):
     """One execution of an assistant on a thread."""
 
     name = "runs"
+    verbose_name = "Agents"
 
     def ready(self) -> None:
         """An assistant's runs are cancelled when it is deleted."""

@@ -10,6 +10,7 @@ class ThreadsConfig(AppConfig):
     """Where state lives."""
 
     name = "threads"
+    verbose_name = "Agents"
 
     def ready(self) -> None:
         """langgraph's own tables are made and upgraded with ours, by `migrate`."""
