@@ -22,8 +22,6 @@ def conclude(run: Run, outcome: Outcome) -> None:
     elif run.remove_with_thread() if run.temporary else _write(run, outcome):
         # Only now: a client that sees the stream end may rely on the status being visible.
         close_stream(run)
-        if not run.temporary:
-            ring_next(run.thread_id)
     else:
         _clear_up(run)
 
@@ -53,6 +51,8 @@ def _write(run: Run, outcome: Outcome) -> bool:
             failed=outcome.status in (RunStatus.ERROR, RunStatus.TIMEOUT),
             busy=busy,
         )
+    if busy:
+        ring_next(run.thread_id)
     return True
 
 

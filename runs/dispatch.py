@@ -15,6 +15,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 from uuid_utils.compat import uuid7
 
@@ -159,6 +160,16 @@ def ring_next(thread_id: UUID) -> None:
     following = due.in_turn().first()
     if following:
         ring(following)
+
+
+def waiting_messages() -> int:
+    """How many rings the broker still has for the workers; 0 when it does not answer."""
+    try:
+        with app.connection_for_read() as broker:
+            channel: Any = broker.default_channel
+            return int(channel.queue_declare(settings.CELERY_TASK_DEFAULT_QUEUE).message_count)
+    except OperationalError:
+        return 0
 
 
 def _send(run_id: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from django.conf import settings
 from langgraph.pregel import Pregel
@@ -25,6 +26,7 @@ from threads.models import HeadState
 from threads.state import as_command, read_head
 
 logger = logging.getLogger(__name__)
+_known_context: WeakKeyDictionary[type, frozenset[str] | None] = WeakKeyDictionary()
 
 
 class UserInterrupt(Exception):
@@ -226,15 +228,25 @@ def runtime_config(run: Run) -> dict[str, Any]:
 
 def context_for(graph: Pregel[Any, Any, Any, Any], context: dict[str, Any], config: dict[str, Any]) -> Any:
     """The context without the keys the graph's schema does not know; their mirror in configurable goes too."""
-    schema = graph.get_context_jsonschema()
-    properties = (schema or {}).get("properties")
-    if properties is None:
+    known = _context_keys(graph)
+    if known is None:
         return context or None
-    unknown = context.keys() - properties.keys()
+    unknown = context.keys() - known
     if config["configurable"].get("__context_provided__"):
         for key in unknown:
             config["configurable"].pop(key, None)
     return {key: value for key, value in context.items() if key not in unknown} or None
+
+
+def _context_keys(graph: Pregel[Any, Any, Any, Any]) -> frozenset[str] | None:
+    """The keys of the graph's context schema; None when it has none. Made once a schema: pydantic takes its time."""
+    schema = graph.context_schema
+    if schema is None:
+        return None
+    if schema not in _known_context:
+        properties = (graph.get_context_jsonschema() or {}).get("properties")
+        _known_context[schema] = None if properties is None else frozenset(properties)
+    return _known_context[schema]
 
 
 def graph_input(kwargs: dict[str, Any]) -> Any:

@@ -13,12 +13,13 @@ from django.db.models.functions import Now
 
 from config import loop
 from runs.conclusion import conclude
-from runs.dispatch import lease, ring
+from runs.dispatch import lease, ring, waiting_messages
 from runs.execution import Execution, Outcome, abandoned_outcome
 from runs.models import IN_FLIGHT, Run, RunStatus
 
 logger = logging.getLogger(__name__)
 LIMIT = 1000
+FEW = 20  # so many rings are cheaper than to ask
 UNHEARD_SECONDS = 2  # a pending run that waits this long has probably not been heard of
 
 
@@ -36,11 +37,18 @@ def take_back_expired() -> None:
 
 
 def ring_again() -> None:
-    """Ring for due pending runs that are first on their thread and have waited long enough to be called unheard."""
+    """Ring for due pending runs that are first on their thread and have waited long enough to be called unheard.
+
+    A long queue behind busy workers is no reason to ring: while the broker still has a message for every second of
+    them, what it has lost can wait until the queue is shorter.
+    """
     first = Run.objects.filter(thread=OuterRef("thread"), status__in=IN_FLIGHT).in_turn().values("pk")[:1]
     heard = Now() - timedelta(seconds=UNHEARD_SECONDS)
     due = Run.objects.filter(status=RunStatus.PENDING, created_at__lte=heard, updated_at__lte=heard)
-    for run in due.annotate(first=Subquery(first)).filter(pk=F("first")).in_turn()[:LIMIT]:
+    unheard = list(due.annotate(first=Subquery(first)).filter(pk=F("first")).in_turn()[:LIMIT])
+    if len(unheard) > FEW and waiting_messages() * 2 >= len(unheard):
+        return
+    for run in unheard:
         ring(run)
 
 

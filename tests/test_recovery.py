@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
+from django.test import TestCase
 from django.utils import timezone
 
 from assistants.models import Assistant
@@ -13,7 +14,7 @@ from assistants.startup import start
 from runs import sweeper
 from runs.assembly import Caller
 from runs.conclusion import conclude
-from runs.dispatch import ThreadBusy, cancel_run, create_run
+from runs.dispatch import ThreadBusy, cancel_run, create_run, waiting_messages
 from runs.execution import Outcome, Stop
 from runs.models import CancelAction, Run, RunStatus
 from threads.models import HeadState, Thread
@@ -165,3 +166,13 @@ def test_the_status_at_rest_comes_back_when_a_pending_run_goes_away() -> None:
 def test_default_assistants_are_made_once() -> None:
     start()
     assert Assistant.objects.filter(graph_id="counter").count() == 1
+
+
+def test_a_run_nobody_heard_of_is_rung_for_again() -> None:
+    before = waiting_messages()
+    old = timezone.now() - timedelta(seconds=10)
+    lost = new_run()
+    Run.objects.filter(pk=lost.pk).update(created_at=old, updated_at=old)
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        sweeper.ring_again()
+    assert waiting_messages() == before + 1
