@@ -102,8 +102,8 @@ class StatelessRunBody(RunBody):
     """A run on a thread of its own."""
 
     # Of any type: what is no breakpoint fails the run (contract/core.md 10).
-    interrupt_before = AnyValue(required=False)
-    interrupt_after = AnyValue(required=False)
+    interrupt_before: AnyValue = AnyValue(required=False)  # type: ignore[assignment]
+    interrupt_after: AnyValue = AnyValue(required=False)  # type: ignore[assignment]
     on_completion = Choice(["delete", "keep"], required=False)
 
 

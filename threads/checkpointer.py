@@ -6,7 +6,8 @@ A saver holds a lock per instance, so each use gets an instance of its own over 
 import asyncio
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -68,7 +69,7 @@ class Saver(AsyncPostgresSaver):
     """langgraph's saver, for any text and number.
 
     langgraph keeps them inside the checkpoint's jsonb, which has no place for NUL, lone surrogates, NaN and infinity;
-    those go where larger values go.
+    those go where larger values go. A checkpoint's metadata also names its thread (contract/core.md 4.13).
     """
 
     async def aput(
@@ -81,7 +82,8 @@ class Saver(AsyncPostgresSaver):
         """Save a checkpoint."""
         values = {name: Blob(v) if _unfit_for_jsonb(v) else v for name, v in checkpoint["channel_values"].items()}
         fit: Checkpoint = {**checkpoint, "channel_values": values}
-        return await super().aput(config, fit, metadata, new_versions)
+        named: Any = {**metadata, "thread_id": config["configurable"]["thread_id"]}
+        return await super().aput(config, fit, named, new_versions)
 
     def _dump_blobs(self, thread_id: str, checkpoint_ns: str, values: dict[str, Any], versions: ChannelVersions) -> Any:
         unpacked = {name: v.value if isinstance(v, Blob) else v for name, v in values.items()}
@@ -121,6 +123,21 @@ class FencedSaver(Saver):
     def __init__(self, pool: Pool, holds: Callable[[], bool]) -> None:
         super().__init__(pool)
         self.holds = holds
+        self.under_way: set[asyncio.Task[Any]] = set()
+        self.closed = False
+
+    async def close(self) -> None:
+        """Let the writes on their way arrive, then refuse any more.
+
+        A graph that is cancelled leaves writes to tasks that nobody waits for: they would come after its run's end.
+        """
+        while not self.closed:
+            for _ in range(3):  # a write that follows another starts an iteration of the loop later
+                await asyncio.sleep(0)
+            if self.under_way:
+                await asyncio.wait(self.under_way)
+            else:
+                self.closed = True
 
     async def aput(
         self,
@@ -130,22 +147,32 @@ class FencedSaver(Saver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint. Raises LeaseLost."""
-        self._check()
-        return await super().aput(config, checkpoint, metadata, new_versions)
+        with self._writing():
+            return await super().aput(config, checkpoint, metadata, new_versions)
 
     async def aput_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
     ) -> None:
         """Save what a graph task wrote. Raises LeaseLost."""
-        self._check()
         channels = {channel for channel, _ in writes}
         if ERROR in channels and ERROR_SOURCE_NODE not in channels:
             writes = [write for write in writes if write[0] == ERROR]
-        await super().aput_writes(config, writes, task_id, task_path)
+        with self._writing():
+            await super().aput_writes(config, writes, task_id, task_path)
 
-    def _check(self) -> None:
-        if not self.holds():
+    @contextmanager
+    def _writing(self) -> Iterator[None]:
+        if self.closed or not self.holds():
             raise LeaseLost
+        task = asyncio.current_task()
+        if task is None or task in self.under_way:
+            yield
+            return
+        self.under_way.add(task)
+        try:
+            yield
+        finally:
+            self.under_way.discard(task)
 
 
 async def fenced_saver(holds: Callable[[], bool]) -> FencedSaver:

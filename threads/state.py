@@ -240,12 +240,17 @@ def _task(task: PregelTask) -> dict[str, Any]:
         "id": task.id,
         "name": task.name,
         "path": list(task.path),
-        "error": repr(task.error) if task.error is not None else None,
+        "error": _error_text(task.error),
         "interrupts": [_interrupt(interrupt) for interrupt in task.interrupts],
         "checkpoint": checkpoint,
         "state": state,
         "result": task.result,
     }
+
+
+def _error_text(error: Any) -> str | None:
+    """The repr of an exception; what comes back from a checkpoint is that text already."""
+    return error if error is None or isinstance(error, str) else repr(error)
 
 
 def _interrupt(interrupt: Interrupt) -> dict[str, Any]:
