@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 from uuid import UUID
 
+from langgraph.graph import END
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt, PregelTask, Send, StateSnapshot, StateUpdate
 from langgraph_sdk.runtime import AccessContext
@@ -120,6 +121,8 @@ async def update_state(
     """
     wanted = _update_config(config, thread_id, checkpoint)
     async with thread_graph(graph_id, config, "threads.update") as graph:
+        if as_node == END and (await graph.aget_state(wanted)).metadata is None:
+            raise BadRequest(f"Node {END} does not exist")  # langgraph would write a checkpoint without anything
         with _refusing_unfit():
             written = await graph.aupdate_state(wanted, values, as_node=as_node)
         head, state = await _head_and_state(graph, thread_id)

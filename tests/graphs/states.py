@@ -1,9 +1,12 @@
 """Graphs about state: what jsonb cannot hold, types without a schema, reducers that refuse, nests, drawings."""
 
+import operator
 import typing
 from typing import Annotated, Any
 
+from langchain_core.runnables import RunnableConfig
 from langgraph.graph import END, START, StateGraph
+from langgraph_sdk.runtime import ServerRuntime
 from typing_extensions import TypedDict
 
 
@@ -108,3 +111,16 @@ stops = (
     .add_edge("first", "second")
     .compile(interrupt_before=["second"])
 )
+
+
+def insider(config: RunnableConfig, runtime: ServerRuntime) -> Any:
+    """A graph whose state, until somebody writes to it, is what its factory was told."""
+    known = config.get("configurable", {})
+    names = ("flavour", "__is_for_execution__", "thread_id")
+
+    class Report(list[Any]):
+        def __init__(self) -> None:
+            super().__init__([runtime.access_context, *(known.get(name) for name in names)])
+
+    schema: Any = TypedDict("Inside", {"told": Annotated[Report, operator.add], "depth": int})  # type: ignore[misc]
+    return StateGraph(schema).add_node("dig", _deeper).add_edge(START, "dig").compile()
