@@ -14,6 +14,7 @@ from rest_framework.response import Response
 from assistants import introspection
 from assistants.deletion import before_delete
 from assistants.graphs import default_assistant_ids, load_all
+from assistants.headers import configurable_headers
 from assistants.models import Assistant, AssistantVersion
 from assistants.serializers import (
     AssistantBody,
@@ -56,6 +57,8 @@ def registered(graph_id: str) -> str:
 
 class Assistants(Endpoint):
     """POST /assistants"""
+
+    creates = True
 
     @extend_schema(
         operation_id="create_assistant",
@@ -222,7 +225,14 @@ class AssistantGraph(Endpoint):
         xray = _xray(request.query_params.get("xray", "false"))
         wanted = default_assistant_ids().get(assistant_id) or parse_uuid(assistant_id, "assistant ID")
         assistant = existing(wanted)
-        return Response(loop.run(introspection.drawing(assistant.graph_id, assistant.config, xray)))
+        return Response(loop.run(introspection.drawing(assistant.graph_id, _config_for(request, assistant), xray)))
+
+
+def _config_for(request: Request, assistant: Assistant) -> dict[str, Any]:
+    """What a graph factory sees when an assistant is looked at."""
+    known = assistant.config.get("configurable", {})
+    ids = {"assistant_id": str(assistant.assistant_id), "graph_id": assistant.graph_id}
+    return {**assistant.config, "configurable": {**known, **configurable_headers(request.headers), **ids}}
 
 
 def _xray(text: str) -> bool | int:
@@ -240,7 +250,7 @@ class AssistantSchemas(Endpoint):
     def get(self, request: Request, assistant_id: str) -> Response:
         """The schemas of the assistant's graph."""
         assistant = existing(parse_uuid(assistant_id, "assistant ID"))
-        return Response(loop.run(introspection.schemas(assistant.graph_id, assistant.config)))
+        return Response(loop.run(introspection.schemas(assistant.graph_id, _config_for(request, assistant))))
 
 
 class AssistantSubgraphs(Endpoint):
@@ -255,7 +265,8 @@ class AssistantSubgraphs(Endpoint):
         """The schemas of the subgraphs of the assistant's graph."""
         assistant = existing(parse_uuid(assistant_id, "assistant ID"))
         recurse = request.query_params.get("recurse") in ("true", "True")
-        found = introspection.subgraphs(assistant.graph_id, assistant.config, namespace, recurse=recurse)
+        config = _config_for(request, assistant)
+        found = introspection.subgraphs(assistant.graph_id, config, namespace, recurse=recurse)
         return Response(loop.run(found))
 
 

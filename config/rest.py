@@ -14,6 +14,7 @@ from rest_framework.views import APIView
 
 from config import dialect
 from config.errors import Invalid
+from config.idempotency import once
 
 # Set by the server only; what a client sends under these names is dropped (contract/core.md 1.5).
 RESERVED_CONFIGURABLE = frozenset(
@@ -41,10 +42,14 @@ class Endpoint(APIView):
     """A view that answers at once. OPTIONS belongs to CORS, and HEAD has become GET before it comes here."""
 
     http_method_names = ["get", "post", "put", "patch", "delete"]
+    # Whether its POST creates something, and so is carried out once for an Idempotency-Key.
+    creates = False
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         """Answer, and give the database connection back."""
         try:
+            if self.creates and request.method == "POST":
+                return once(request, functools.partial(super().dispatch, request, *args, **kwargs))
             return super().dispatch(request, *args, **kwargs)
         finally:
             if not connection.in_atomic_block:

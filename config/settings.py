@@ -174,7 +174,10 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULER = "config.ticks.TickScheduler"
 CELERY_TIMEZONE = "UTC"
-CELERY_BEAT_SCHEDULE = {"sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 5.0)}}
+CELERY_BEAT_SCHEDULE = {
+    "sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 5.0)},
+    "forget idempotent answers": {"task": "config.forget_idempotent_answers", "schedule": 3600.0},
+}
 
 # --- the graphs and how they run -------------------------------------------------------------------------------------
 LANGGRAPH_CONFIG_FILE = Path(env_str("WEFT_CONFIG", "langgraph.json")).resolve()

@@ -35,6 +35,8 @@ from threads.removal import delete_threads
 
 logger = logging.getLogger(__name__)
 EXECUTE = "runs.execute"  # the Celery task's name; tasks.py imports this module, so it is sent by name
+# What a retry takes over from the run as it is.
+RETRIED = ("stream_mode", "interrupt_before", "interrupt_after", "webhook", "feedback_keys", "durability")
 # With the database's time, by which runs are due (`server_time`): workers compare with no other clock.
 ASSISTANT_NOW = "SELECT *, clock_timestamp() AS server_time FROM assistants_assistant WHERE assistant_id = %s"
 
@@ -102,6 +104,27 @@ def create_stateless_run(body: dict[str, Any], caller: Caller) -> Run:
     insert_together(thread, run)
     _ring_if_due(run)
     return run
+
+
+def retry_run(run: Run, checkpoint: dict[str, str] | None, caller: Caller) -> Run:
+    """Run an ended run again as a new one: with its input from `checkpoint`, or without input from where it stopped.
+
+    Raises as `create_run` does.
+    """
+    kwargs, config = run.kwargs, run.kwargs["config"]
+    asked = {name: kwargs[name] for name in RETRIED if kwargs.get(name) is not None}
+    body = {
+        **asked,
+        "assistant_id": str(run.assistant_id),
+        "metadata": {**run.metadata, "retry_of": str(run.run_id)},
+        "config": {name: value for name, value in config.items() if name not in ("configurable", "metadata")},
+        "context": kwargs.get("context") or {},
+        "stream_subgraphs": kwargs["subgraphs"],
+        "stream_resumable": kwargs["resumable"],
+    }
+    if checkpoint is not None:
+        body |= {"input": kwargs["input"], "command": kwargs["command"], "checkpoint": checkpoint}
+    return create_run(run.thread_id, body, caller)
 
 
 def create_batch(bodies: Iterable[dict[str, Any]], caller: Caller) -> list[Run]:

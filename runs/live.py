@@ -6,7 +6,7 @@ Frames what `following` yields; owns no state. Source: contract/streaming.md 1 t
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,6 +18,7 @@ from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
 from config.database import in_thread
 from config.errors import NotFound, without_body
+from config.idempotency import REPLAYED, once_created
 from config.rest import is_true, parse_uuid, read_body
 from events import log
 from events.log import Part
@@ -46,11 +47,17 @@ class View:
     modes: Sequence[str] = ()
     show_ids: bool = False
     cancel_on_disconnect: bool = False
+    replayed: bool = False  # the request that created the run came before
 
     @property
     def content_location(self) -> str:
         """The run's path, as both SDKs parse it."""
         return f"/threads/{self.thread_id}/runs/{self.run_id}"
+
+    @property
+    def replay_headers(self) -> dict[str, str]:
+        """What tells a client that its request had been carried out before."""
+        return {REPLAYED: "true"} if self.replayed else {}
 
     def parts(self) -> AsyncIterator[list[Part]]:
         """The run's parts, and an empty list now and then."""
@@ -139,24 +146,31 @@ async def _created_on_thread(request: HttpRequest, thread_id: UUID) -> View:
     body = read_body(request, StatefulRunBody)
     # The position first: what the run writes before we look again must not be missed.
     after = await log.tail(str(thread_id))
-    run = await in_thread(create_run, thread_id, body, caller_of(request))
-    return _view_of(run, body, after)
+    create = partial(create_run, thread_id, body, caller_of(request))
+    return await _view_once(request, create, body, after)
 
 
 async def _created_stateless(request: HttpRequest) -> View:
     body = read_body(request, StatelessRunBody)
-    run = await in_thread(create_stateless_run, body, caller_of(request))
-    return _view_of(run, body, log.BEGINNING)
+    create = partial(create_stateless_run, body, caller_of(request))
+    return await _view_once(request, create, body, log.BEGINNING)
 
 
-def _view_of(run: Run, body: dict[str, Any], after: str) -> View:
+async def _view_once(request: HttpRequest, create: Callable[[], Run], body: dict[str, Any], after: str) -> View:
+    """The view of the new run; of the one it stands for, from its beginning, when the request came before."""
+    run, replayed = await in_thread(once_created, request, lambda: _identity(create()))
     return View(
-        run.thread_id,
-        run.run_id,
-        after,
-        show_ids=run.kwargs["resumable"],
+        UUID(run["thread_id"]),
+        UUID(run["run_id"]),
+        log.BEGINNING if replayed else after,
+        show_ids=run["resumable"],
         cancel_on_disconnect=body.get("on_disconnect") == "cancel",
+        replayed=replayed,
     )
+
+
+def _identity(run: Run) -> dict[str, Any]:
+    return {"run_id": str(run.run_id), "thread_id": str(run.thread_id), "resumable": run.kwargs["resumable"]}
 
 
 async def _find(run_id: UUID, thread_id: UUID | None) -> tuple[Run | None, str]:
@@ -215,11 +229,14 @@ def frame(part: Part, show_id: bool) -> bytes:
 
 
 def _sse(view: View, content_location: str) -> StreamingHttpResponse:
-    return _sse_headers(_frames(view), content_location)
+    return _sse_headers(_frames(view), content_location, view.replay_headers)
 
 
-def _sse_headers(body: AsyncIterator[bytes], content_location: str) -> StreamingHttpResponse:
+def _sse_headers(
+    body: AsyncIterator[bytes], content_location: str, more: dict[str, str] | None = None
+) -> StreamingHttpResponse:
     headers = {
+        **(more or {}),
         "Location": f"{content_location}/stream",
         "Content-Location": content_location,
         "Cache-Control": "no-store",
@@ -230,6 +247,7 @@ def _sse_headers(body: AsyncIterator[bytes], content_location: str) -> Streaming
 
 def _json(view: View, *, fall_back: bool = True) -> StreamingHttpResponse:
     headers = {"Location": f"{view.content_location}/join", "Content-Location": view.content_location}
+    headers.update(view.replay_headers)
     return _streaming(_document(view, fall_back=fall_back), "application/json", headers)
 
 

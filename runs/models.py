@@ -91,6 +91,10 @@ class RunQuerySet(models.QuerySet["Run"]):
             return self.filter(models.Q(status=status) | stopping)
         return self.filter(status=status)
 
+    def with_error(self, text: str) -> Self:
+        """Those whose error's class name or message contains the text, in any case."""
+        return self.filter(models.Q(error__error__icontains=text) | models.Q(error__message__icontains=text))
+
     def claim(self, run_id: uuid.UUID, worker: str, lease: timedelta) -> "Run | None":
         """pending -> running, with a lease and a new attempt; None when the run is not ours to take."""
         arguments = {"run_id": run_id, "worker": worker, "lease": lease}

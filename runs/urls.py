@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs import live, views
+from runs import live, search, views
 
 urlpatterns = [
     path("threads/<str:thread_id>/runs", views.ThreadRuns.as_view()),
@@ -17,5 +17,8 @@ urlpatterns = [
     path("runs/wait", live.wait_stateless_run),
     path("runs", views.StatelessRuns.as_view()),
     path("runs/batch", views.RunBatch.as_view()),
+    path("runs/search", search.RunSearch.as_view()),
+    path("runs/count", search.RunCount.as_view()),
     path("runs/<str:run_id>/stream", live.join_stream),
+    path("runs/<str:run_id>/retry", search.RunRetry.as_view()),
 ]

@@ -46,6 +46,8 @@ ACTION = OpenApiParameter("action", OpenApiTypes.STR, enum=["interrupt", "rollba
 class StatelessRuns(Endpoint):
     """POST /runs"""
 
+    creates = True
+
     @extend_schema(operation_id="create_stateless_run", request=StatelessRunBody, responses=RunSerializer)
     def post(self, request: Request) -> Response:
         """Create a run on a thread of its own."""
@@ -55,6 +57,8 @@ class StatelessRuns(Endpoint):
 
 class RunBatch(Endpoint):
     """POST /runs/batch"""
+
+    creates = True
 
     @extend_schema(
         operation_id="create_run_batch", request=StatelessRunBody(many=True), responses=RunSerializer(many=True)
@@ -90,6 +94,8 @@ def _chosen(body: dict[str, Any]) -> list[Run]:
 
 class ThreadRuns(Endpoint):
     """/threads/{thread_id}/runs"""
+
+    creates = True
 
     @extend_schema(
         operation_id="list_runs",

@@ -26,6 +26,7 @@ from config.database import conninfo
 from config.loop import graph_loop
 
 UNFIT_TEXT = re.compile("[\0\ud800-\udfff]")
+NO_CHECKPOINT = "00000000-0000-0000-0000-000000000000"
 ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error handler took care of
 
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
@@ -178,6 +179,22 @@ class FencedSaver(Saver):
 async def fenced_saver(holds: Callable[[], bool]) -> FencedSaver:
     """A checkpointer for one attempt of a run; `holds` says whether its lease still does."""
     return FencedSaver(await pool(), holds)
+
+
+async def first_checkpoint_of_run(thread_id: UUID, run_id: UUID) -> dict[str, str]:
+    """The root checkpoint from which a run set out: `{"checkpoint_id", "checkpoint_ns"}`.
+
+    For the first run of a thread it is one that does not exist, which langgraph reads as the empty state.
+    """
+    async with (await pool()).connection() as own:
+        cursor = await own.execute(
+            "SELECT parent_checkpoint_id FROM checkpoints WHERE thread_id = %s AND checkpoint_ns = ''"
+            " AND metadata->>'run_id' = %s ORDER BY checkpoint_id LIMIT 1",
+            (str(thread_id), str(run_id)),
+        )
+        row = await cursor.fetchone()
+    parent = row["parent_checkpoint_id"] if row else None
+    return {"checkpoint_ns": "", "checkpoint_id": parent or NO_CHECKPOINT}
 
 
 async def delete_run_checkpoints(thread_id: UUID, run_id: UUID) -> None:

@@ -59,6 +59,8 @@ def existing(thread_id: UUID, *, lock: bool = False) -> Thread:
 class Threads(Endpoint):
     """POST /threads"""
 
+    creates = True
+
     @extend_schema(
         operation_id="create_thread", request=ThreadBody, responses={200: ThreadSerializer, 409: ErrorResponse}
     )
@@ -196,6 +198,8 @@ class OneThread(Endpoint):
 class ThreadCopy(Endpoint):
     """POST /threads/{thread_id}/copy"""
 
+    creates = True
+
     @extend_schema(operation_id="copy_thread", request=None, responses={200: ThreadSerializer, 409: ErrorResponse})
     def post(self, request: Request, thread_id: str) -> Response:
         """Copy a thread with its checkpoints, without its runs."""
@@ -217,17 +221,20 @@ class ThreadCopy(Endpoint):
             )
             copy.save(force_insert=True)
             checkpoint_rows.copy_checkpoints(source.thread_id, copy.thread_id)
-        _settle_copy(copy, config_for(request, source))
+            _settle_copy(copy, source, config_for(request, source))
         return Response(represent(copy))
 
 
-def _settle_copy(copy: Thread, config: dict[str, Any]) -> None:
-    """Status, values and interrupts from the copied head checkpoint, where its graph can be had."""
+def _settle_copy(copy: Thread, source: Thread, config: dict[str, Any]) -> None:
+    """Status, values and interrupts from the source's head checkpoint, where its graph can be had.
+
+    The source's, because nobody but this transaction sees the copy's yet.
+    """
     graph_id = copy.graph_id
     if graph_id is None or graph_id not in load_all():
         return
     try:
-        head = loop.run(state.refreshed_head(copy.thread_id, graph_id, config))
+        head = loop.run(state.refreshed_head(source.thread_id, graph_id, config))
     except NotAGraph:
         return
     if head.exists:
