@@ -455,11 +455,29 @@ async def test_a_factory_that_makes_no_graph_is_424(http: httpx.AsyncClient) -> 
         assert (answer.status_code, list(answer.json())) == (424, ["detail"])
 
 
+@pytest.mark.parametrize("graph_id", ["made", "made_async", "made_in_context"])
+async def test_a_factory_of_any_form_makes_the_graph_that_is_drawn(sdk: LangGraphClient, graph_id: str) -> None:
+    found: Any = await sdk.assistants.get_graph(graph_id)
+    assert "tell" in {node["id"] for node in found["nodes"]}
+
+
 async def test_a_factory_sees_the_config_of_the_assistant(sdk: LangGraphClient) -> None:
-    for graph_id in ("made", "made_async", "made_in_context"):
-        created = await sdk.assistants.create(graph_id, config={"configurable": {"flavour": "mint"}})
-        found: Any = await sdk.assistants.get_graph(created["assistant_id"])
-        assert "tell" in {node["id"] for node in found["nodes"]}
+    created = await sdk.assistants.create("insider", config={"configurable": {"flavour": "mint"}})
+    assert _told(await sdk.assistants.get_graph(created["assistant_id"])) == ["assistants.read", "mint", False, None]
+
+
+@pytest.mark.django_db
+def test_a_factory_sees_the_headers_the_project_lets_through(client: Any, project_file: Any) -> None:
+    Assistant.objects.create(pk=graphs.assistant_id_of("insider"), graph_id="insider")
+    graphs.load_all()
+    graphs.default_assistant_ids()
+    project_file('{"graphs": {"a": "./a.py:a"}, "http": {"configurable_headers": {"include": ["fl*"]}}}')
+    answer = client.get("/assistants/insider/graph", headers={"Flavour": "lime"})
+    assert _told(answer.json()) == ["assistants.read", "lime", False, None]
+
+
+def _told(drawing: Any) -> Any:
+    return next(node["metadata"]["told"] for node in drawing["nodes"] if node["id"] == "dig")
 
 
 # --- the project ------------------------------------------------------------------------------------------------------

@@ -87,6 +87,10 @@ _middle = StateGraph(Level).add_node("lower", _lowest).add_edge(START, "lower").
 nest = StateGraph(Level).add_node("middle", _middle).add_edge(START, "middle").compile()
 
 
+def _nothing(state: Any) -> dict[str, Any]:
+    return {}
+
+
 def _which(state: Level) -> str:
     return "left" if state.get("depth") else "right"
 
@@ -122,5 +126,9 @@ def insider(config: RunnableConfig, runtime: ServerRuntime) -> Any:
         def __init__(self) -> None:
             super().__init__([runtime.access_context, *(known.get(name) for name in names)])
 
-    schema: Any = TypedDict("Inside", {"told": Annotated[Report, operator.add], "depth": int})  # type: ignore[misc]
-    return StateGraph(schema).add_node("dig", _deeper).add_edge(START, "dig").compile()
+    class Inside(TypedDict, total=False):
+        told: Annotated[Report, operator.add]
+        depth: int
+
+    graph = StateGraph(Inside).add_node("dig", _nothing, metadata={"told": list(Report())})
+    return graph.add_edge(START, "dig").compile()
