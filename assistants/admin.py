@@ -7,6 +7,7 @@ from django.contrib.admin import display
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
@@ -107,8 +108,9 @@ class AssistantAdmin(RecordAdmin):
 
     @display(description="graph")
     def graph(self, assistant: Assistant) -> SafeString:
-        """Its graph; one this server does not have stands out."""
-        return badge(assistant.graph_id, "" if assistant.graph_id in project().graphs else "danger")
+        """Its graph, and whether this server does not have it."""
+        missing = "" if assistant.graph_id in project().graphs else badge("not registered", "danger")
+        return format_html("{} {}", assistant.graph_id, missing)
 
     @display(description="made by")
     def origin(self, assistant: Assistant) -> str:

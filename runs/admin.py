@@ -49,6 +49,7 @@ CHOICES = (
     (CancelAction.INTERRUPT, "Keep the run and what it did"),
     (CancelAction.ROLLBACK, "Roll back: remove the run and its checkpoints"),
 )
+PROBLEM = "Problem"
 SHOWN_IN_LISTS = 90  # characters of an error
 
 
@@ -62,7 +63,7 @@ class CancelForm(BaseDialogForm):  # type: ignore[misc]
 class RunAdmin(RecordAdmin):
     """Runs."""
 
-    list_display = ("mono_id", "state", "graph", "short_thread_link", "created", "waited", "took", "problem")
+    list_display = ("short_id", "state", "graph", "short_thread_link", "created", "waited", "took", "problem")
     list_filter = ("status", "created_at")
     list_deferred = ("kwargs", "metadata")
     search_fields = ("run_id",)
@@ -77,12 +78,14 @@ class RunAdmin(RecordAdmin):
     started = exact_time_of("started_at", "started")
     ended = exact_time_of("ended_at", "ended")
     lease = exact_time_of("lease_expires_at", "lease expires")
-    error_json = json_of("error")
     metadata_json = json_of("metadata")
     fieldsets = (
-        (None, {"fields": ("mono_id", "state", "graph", "thread_link", "assistant", "attempts", "worker", "strategy")}),
-        ("Problem", {"fields": ("error_json", "cancelled")}),
-        ("Times", {"fields": ("due", "waited", "started", "ended", "took", "lease")}),
+        (
+            None,
+            {"fields": ("mono_id", "state", ("graph", "assistant"), "thread_link", ("attempts", "worker"), "strategy")},
+        ),
+        (PROBLEM, {"fields": ("error_block", "cancelled")}),
+        ("Times", {"fields": ("due", ("started", "waited"), ("ended", "took"), "lease")}),
         ("Request", {"fields": ("input_json", "config_json", "options_json", "metadata_json")}),
     )
     readonly_fields = (
@@ -93,7 +96,7 @@ class RunAdmin(RecordAdmin):
         "assistant",
         "attempts",
         "strategy",
-        "error_json",
+        "error_block",
         "cancelled",
         "due",
         "waited",
@@ -111,6 +114,12 @@ class RunAdmin(RecordAdmin):
         """The rows; in a list with the one thing it needs of `kwargs`."""
         rows = super().get_queryset(request)
         return rows.annotate(graph_name=KT("kwargs__config__configurable__graph_id")) if is_list(request) else rows
+
+    def get_fieldsets(self, request: HttpRequest, obj: Run | None = None) -> Any:
+        """What went wrong only where something did."""
+        sections = super().get_fieldsets(request, obj)
+        smooth = obj is not None and not obj.error and not obj.cancel_action
+        return [section for section in sections if section[0] != PROBLEM or not smooth]
 
     # --- what may be done -----------------------------------------------------------------------------------------
 
@@ -164,6 +173,11 @@ class RunAdmin(RecordAdmin):
             self.message_user(request, "Nothing to cancel: no chosen run is pending or running.", messages.WARNING)
 
     # --- what is shown --------------------------------------------------------------------------------------------
+
+    @display(description="run")
+    def short_id(self, run: Run) -> SafeString:
+        """Its id in a list."""
+        return format_html('<span class="weft-mono" title="{}">{}</span>', run.run_id, tail(run.run_id))
 
     @display(description="status")
     def state(self, run: Run) -> SafeString:
@@ -221,6 +235,14 @@ class RunAdmin(RecordAdmin):
         """The error in a line."""
         text = error_line(run.error)
         return format_html('<span class="weft-problem" title="{}">{}</span>', text, text) if text else EMPTY
+
+    @display(description="error")
+    def error_block(self, run: Run) -> SafeString:
+        """The error in full."""
+        if not isinstance(run.error, dict) or not run.error.get("error"):
+            return json_block(run.error)
+        html = '<strong>{}</strong><pre class="weft-json">{}</pre>'
+        return format_html(html, run.error["error"], run.error.get("message") or "no message")
 
     @display(description="cancelled")
     def cancelled(self, run: Run) -> SafeString:
