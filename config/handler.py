@@ -13,7 +13,7 @@ from typing import Any
 from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
-from django.http import HttpRequest, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import set_script_prefix
 
 from config.errors import error_response
@@ -52,6 +52,8 @@ class InPlaceHandler(ASGIHandler):
 
     async def _answer(self, request: HttpRequest, send: Send) -> None:
         response: HttpResponseBase = await self.run_get_response(request)
+        if isinstance(response, HttpResponse) and not response.has_header("Content-Length"):
+            response["Content-Length"] = str(len(response.content))
         try:
             await self.send_response(response, send)
         finally:
