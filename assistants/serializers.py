@@ -26,7 +26,7 @@ ASSISTANT_FIELDS = (
 
 @extend_schema_serializer(component_name="Config")
 class ConfigBody(Body):
-    """`config`: three keys are checked, any other is kept."""
+    """`config`: the keys we read are checked, any other is kept."""
 
     tags = serializers.ListField(child=Text(), required=False)
     recursion_limit = Integer(required=False)
@@ -35,7 +35,10 @@ class ConfigBody(Body):
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         """The whole object, with the known keys checked."""
         checked = super().to_internal_value(data)
-        kept = {name: value for name, value in data.items() if value is not None or name not in self.fields}
+        if not isinstance(data.get("metadata"), dict | None):
+            raise serializers.ValidationError({"metadata": "must be an object"})
+        known = {*self.fields, "metadata"}
+        kept = {name: value for name, value in data.items() if value is not None or name not in known}
         return {**kept, **checked}
 
 

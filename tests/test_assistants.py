@@ -125,7 +125,15 @@ async def test_of_many_at_once_one_creates_the_assistant(sdk: LangGraphClient) -
 
 @pytest.mark.parametrize(
     "config",
-    [{"tags": "a"}, {"tags": [1]}, {"recursion_limit": "5"}, {"recursion_limit": 5.5}, {"configurable": []}, []],
+    [
+        {"tags": "a"},
+        {"tags": [1]},
+        {"recursion_limit": "5"},
+        {"recursion_limit": 5.5},
+        {"configurable": []},
+        {"metadata": []},
+        [],
+    ],
 )
 async def test_a_malformed_config_is_422(http: httpx.AsyncClient, config: Any) -> None:
     assert (await http.post("/assistants", json={"graph_id": "echo", "config": config})).status_code == 422
