@@ -8,6 +8,7 @@ from typing import Any, ParamSpec
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
 
+from assistants.headers import configurable_headers
 from config.errors import error_response
 from runs.assembly import Caller
 
@@ -16,8 +17,9 @@ AsyncView = Callable[P, Coroutine[Any, Any, HttpResponseBase]]
 
 
 def caller_of(request: HttpRequest | Request) -> Caller:
-    """Who asks; a request without an id gets one (contract/core.md 1.8)."""
-    return Caller(request_id=request.headers.get("x-request-id") or str(uuid.uuid4()))
+    """Who asks; a request without an id gets one, as if the client had sent it (contract/core.md 1.8, 1.9)."""
+    request_id = request.headers.get("x-request-id") or str(uuid.uuid4())
+    return Caller(request_id, configurable_headers({**request.headers, "x-request-id": request_id}))
 
 
 def endpoint(method: str) -> Callable[[AsyncView[P]], AsyncView[P]]:

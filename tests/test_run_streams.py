@@ -24,6 +24,12 @@ async def started(http: httpx.AsyncClient, sdk: LangGraphClient, /, **body: Any)
     return f"/threads/{thread_id}/runs/{answer.json()['run_id']}"
 
 
+def ids_in(path: str) -> tuple[str, str]:
+    """Thread and run of a run's path."""
+    _, _, thread_id, _, run_id = path.split("/")
+    return thread_id, run_id
+
+
 def numbers(part: Stream) -> list[int]:
     """The ticks of a stream."""
     return [payload["tick"] for payload in part.data("custom")]
@@ -109,7 +115,7 @@ async def test_custom_payloads_go_out_as_they_are(http: httpx.AsyncClient) -> No
 async def test_any_python_value_has_its_json(http: httpx.AsyncClient) -> None:
     body = {"assistant_id": "types", "input": {"value": 1}, "stream_mode": ["custom", "values"]}
     found = await stream(http, "/runs/stream", body)
-    message = {"additional_kwargs": {}, "response_metadata": {}, "name": None, "tool_calls": []}
+    message: dict[str, Any] = {"additional_kwargs": {}, "response_metadata": {}, "name": None, "tool_calls": []}
     expected = {
         "uuid": "00000000-0000-0000-0000-000000000005",
         "dt": "2024-01-02T03:04:05",
@@ -258,7 +264,7 @@ async def test_a_running_run_is_replayed_from_the_beginning(
     sdk: LangGraphClient, http: httpx.AsyncClient, beginning: str
 ) -> None:
     path = await started(http, sdk, stream_resumable=True)
-    await until(sdk, *path.split("/")[2::2], ("running",))  # type: ignore[arg-type]
+    await until(sdk, *ids_in(path), ("running",))
     await asyncio.sleep(0.4)
     found = await stream(http, f"{path}/stream", headers={"Last-Event-ID": beginning})
     assert found.names == ["metadata", "values", *["custom"] * 10, "values"]
@@ -303,7 +309,7 @@ async def test_a_dropped_stream_goes_on_without_gap_or_double(sdk: LangGraphClie
 
 async def test_without_a_last_event_id_a_join_is_live_only(sdk: LangGraphClient, http: httpx.AsyncClient) -> None:
     path = await started(http, sdk)
-    await until(sdk, *path.split("/")[2::2], ("running",))  # type: ignore[arg-type]
+    await until(sdk, *ids_in(path), ("running",))
     await asyncio.sleep(0.4)
     found = await stream(http, f"{path}/stream")
     assert "metadata" not in found.names and found.names[-1] == "values"
@@ -338,7 +344,7 @@ async def test_an_unknown_last_event_id_follows_what_comes(
     sdk: LangGraphClient, http: httpx.AsyncClient, given: str
 ) -> None:
     path = await started(http, sdk, stream_resumable=True)
-    await until(sdk, *path.split("/")[2::2], ("running",))  # type: ignore[arg-type]
+    await until(sdk, *ids_in(path), ("running",))
     await asyncio.sleep(0.3)
     found = await stream(http, f"{path}/stream", headers={"Last-Event-ID": given})
     assert found.names[-1] == "values" and 0 < len(numbers(found)) < 10
@@ -427,7 +433,7 @@ async def test_a_cancelled_run_closes_its_stream_without_an_error(
     sdk: LangGraphClient, http: httpx.AsyncClient, action: Any
 ) -> None:
     path = await started(http, sdk, assistant_id="sleeper", input={"seconds": 60}, stream_resumable=True)
-    thread_id, run_id = path.split("/")[2::2]
+    thread_id, run_id = ids_in(path)
     watching = asyncio.create_task(stream(http, f"{path}/stream", headers={"Last-Event-ID": "-1"}))
     await until_started(sdk, thread_id, run_id, "sleep")
     await sdk.runs.cancel(thread_id, run_id, action=action)
@@ -440,7 +446,7 @@ async def test_a_cancelled_queued_run_closes_its_stream(sdk: LangGraphClient, ht
     path = await started(http, sdk, after_seconds=600)
     watching = asyncio.create_task(stream(http, f"{path}/stream"))
     await asyncio.sleep(0.5)
-    await sdk.runs.cancel(*path.split("/")[2::2])
+    await sdk.runs.cancel(*ids_in(path))
     async with asyncio.timeout(2):
         assert (await watching).raw == b""
 
@@ -448,15 +454,15 @@ async def test_a_cancelled_queued_run_closes_its_stream(sdk: LangGraphClient, ht
 async def test_a_deleted_run_closes_its_stream(sdk: LangGraphClient, http: httpx.AsyncClient) -> None:
     path = await started(http, sdk, assistant_id="sleeper", input={"seconds": 60})
     watching = asyncio.create_task(stream(http, f"{path}/stream"))
-    await until_started(sdk, *path.split("/")[2::2], "sleep")
-    await sdk.runs.delete(*path.split("/")[2::2])
+    await until_started(sdk, *ids_in(path), "sleep")
+    await sdk.runs.delete(*ids_in(path))
     async with asyncio.timeout(5):
         assert "error" not in (await watching).names
 
 
 async def test_a_deleted_thread_closes_the_streams_of_its_runs(sdk: LangGraphClient, http: httpx.AsyncClient) -> None:
     path = await started(http, sdk, assistant_id="sleeper", input={"seconds": 60})
-    thread_id, run_id = path.split("/")[2::2]
+    thread_id, run_id = ids_in(path)
     watching = asyncio.create_task(stream(http, f"{path}/stream"))
     await until_started(sdk, thread_id, run_id, "sleep")
     await sdk.threads.delete(thread_id)
@@ -485,7 +491,7 @@ async def test_cancel_on_disconnect_of_a_join_ends_the_run(
     sdk: LangGraphClient, http: httpx.AsyncClient, how: str, word: str
 ) -> None:
     path = await started(http, sdk, assistant_id="sleeper", input={"seconds": 20})
-    thread_id, run_id = path.split("/")[2::2]
+    thread_id, run_id = ids_in(path)
     async with http.stream("GET", f"{path}/{how}?cancel_on_disconnect={word}"):
         await until_started(sdk, thread_id, run_id, "sleep")
     await until(sdk, thread_id, run_id, ("interrupted",))
@@ -494,7 +500,7 @@ async def test_cancel_on_disconnect_of_a_join_ends_the_run(
 
 async def test_a_join_that_leaves_lets_the_run_go_on(sdk: LangGraphClient, http: httpx.AsyncClient) -> None:
     path = await started(http, sdk, assistant_id="sleeper", input={"seconds": 2})
-    thread_id, run_id = path.split("/")[2::2]
+    thread_id, run_id = ids_in(path)
     async with http.stream("GET", f"{path}/stream?cancel_on_disconnect=0"):
         await until_started(sdk, thread_id, run_id, "sleep")
     assert await until(sdk, thread_id, run_id, ("success", "interrupted")) == "success"

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from tests.wire import new_thread, until, until_settled, until_started
+from tests.wire import finished, new_thread, until, until_settled, until_started, values_of
 
 KEYS = {
     "run_id",
@@ -387,7 +387,7 @@ async def test_a_temporary_thread_is_there_while_its_run_is(sdk: LangGraphClient
     thread_id = run["thread_id"]
     assert (await sdk.threads.get(thread_id))["status"] == "busy"
     await until(sdk, thread_id, run["run_id"], ("running",))
-    assert (await sdk.threads.get_state(thread_id))["values"] == {}
+    assert (await values_of(sdk, thread_id)) == {}
     await sdk.runs.join(thread_id, run["run_id"])
     gone = [await http.get(f"/threads/{thread_id}"), await http.get(f"/threads/{thread_id}/runs/{run['run_id']}")]
     assert [answer.status_code for answer in gone] == [404, 404]
@@ -398,7 +398,7 @@ async def test_on_completion_keep_leaves_an_ordinary_thread(sdk: LangGraphClient
     run = (await http.post("/runs", json=body)).json()
     assert run["kwargs"]["temporary"] is False
     assert (await until_settled(sdk, run["thread_id"]))["status"] == "interrupted"
-    assert (await sdk.runs.wait(run["thread_id"], "ask", command={"resume": 1}))["answer"] == 1
+    assert (await finished(sdk, run["thread_id"], "ask", command={"resume": 1}))["answer"] == 1
 
 
 # --- when it starts ---------------------------------------------------------------------------------------------------
@@ -406,7 +406,7 @@ async def test_on_completion_keep_leaves_an_ordinary_thread(sdk: LangGraphClient
 
 async def test_created_at_is_the_earliest_start(sdk: LangGraphClient, http: httpx.AsyncClient) -> None:
     run = await created(http, await new_thread(sdk), after_seconds=3600)
-    start, written = (datetime.fromisoformat(run[name]) for name in ("created_at", "updated_at"))
+    start, written = (datetime.fromisoformat(str(run[name])) for name in ("created_at", "updated_at"))
     assert abs(start - written - timedelta(hours=1)) < timedelta(seconds=1)
     assert run["kwargs"]["config"]["configurable"]["__after_seconds__"] == 3600
 
@@ -416,12 +416,12 @@ async def test_a_delayed_run_starts_when_it_is_due(sdk: LangGraphClient) -> None
     run = await sdk.runs.create(thread_id, "echo", input={"text": "a"}, after_seconds=2)
     assert (await sdk.runs.get(thread_id, run["run_id"]))["status"] == "pending"
     await until(sdk, thread_id, run["run_id"], ("success",))
-    ended = datetime.fromisoformat((await sdk.runs.get(thread_id, run["run_id"]))["updated_at"])
-    assert timedelta(0) <= ended - datetime.fromisoformat(run["created_at"]) < timedelta(seconds=9)
+    ended = datetime.fromisoformat(str((await sdk.runs.get(thread_id, run["run_id"]))["updated_at"]))
+    assert timedelta(0) <= ended - datetime.fromisoformat(str(run["created_at"])) < timedelta(seconds=9)
 
 
 async def test_a_negative_delay_means_now(sdk: LangGraphClient) -> None:
-    assert (await sdk.runs.wait(await new_thread(sdk), "echo", input={"text": "a"}, after_seconds=-5))["log"] == ["a"]
+    assert (await finished(sdk, await new_thread(sdk), "echo", input={"text": "a"}, after_seconds=-5))["log"] == ["a"]
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
@@ -511,7 +511,7 @@ async def test_a_deleted_run_takes_its_checkpoints_along(sdk: LangGraphClient, h
     await sdk.runs.join(thread_id, last["run_id"])
     answer = await http.delete(f"/threads/{thread_id}/runs/{last['run_id']}")
     assert (answer.status_code, answer.content, answer.headers.get("content-type")) == (204, b"", None)
-    assert (await sdk.threads.get_state(thread_id))["values"]["log"] == ["stays"]
+    assert (await values_of(sdk, thread_id))["log"] == ["stays"]
     again = await http.delete(f"/threads/{thread_id}/runs/{last['run_id']}")
     assert (again.status_code, detail(again)) == (404, "Run not found")
 
@@ -522,8 +522,8 @@ async def test_a_deleted_running_run_stops_and_frees_its_thread(sdk: LangGraphCl
     await until_started(sdk, thread_id, run["run_id"], "sleep")
     await sdk.runs.delete(thread_id, run["run_id"])
     assert (await until_settled(sdk, thread_id))["status"] == "idle"
-    assert (await sdk.threads.get_state(thread_id))["values"] == {}
-    assert (await sdk.runs.wait(thread_id, "sleeper", input={"seconds": 0}))["log"] == ["first", "slept"]
+    assert (await values_of(sdk, thread_id)) == {}
+    assert (await finished(sdk, thread_id, "sleeper", input={"seconds": 0}))["log"] == ["first", "slept"]
 
 
 async def test_a_deleted_pending_run_frees_its_thread(sdk: LangGraphClient, http: httpx.AsyncClient) -> None:

@@ -79,6 +79,17 @@ async def new_thread(sdk: LangGraphClient, **arguments: Any) -> str:
     return str((await sdk.threads.create(**arguments))["thread_id"])
 
 
+async def finished(sdk: LangGraphClient, thread_id: str | None, graph_id: str, **arguments: Any) -> Any:
+    """What a run of the graph answers that is waited for."""
+    return await sdk.runs.wait(thread_id, graph_id, **arguments)
+
+
+async def values_of(sdk: LangGraphClient, thread_id: str) -> dict[str, Any]:
+    """The values of the thread's state now."""
+    values: Any = (await sdk.threads.get_state(thread_id))["values"]
+    return dict(values)
+
+
 async def status_of(sdk: LangGraphClient, thread_id: str, run_id: str) -> str:
     """The run's status now."""
     return str((await sdk.runs.get(thread_id, run_id))["status"])

@@ -273,7 +273,7 @@ def _look(state: Seen, config: RunnableConfig, runtime: Runtime[Settings]) -> Se
     configurable = {key: config["configurable"].get(key) for key in known}
     context = {"tone": runtime.context.tone} if runtime.context else None
     metadata = {key: value for key, value in config["metadata"].items() if isinstance(value, str | int | float | bool)}
-    limit = config["recursion_limit"]
+    limit = config.get("recursion_limit")
     return {"seen": {"configurable": configurable, "context": context, "metadata": metadata, "recursion_limit": limit}}
 
 
