@@ -13,6 +13,7 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from django.conf import settings
+from langgraph.errors import EmptyInputError
 from langgraph.pregel import Pregel
 from langgraph.version import __version__ as langgraph_version
 
@@ -183,6 +184,7 @@ async def _stream(execution: Execution, writer: LogWriter) -> HeadState:
     await writer.put("metadata", dialect.dumps({"run_id": str(run.run_id), "attempt": run.attempt}))
 
     async def use(graph: Pregel[Any, Any, Any, Any]) -> HeadState:
+        await _require_state(run, graph)
         naming = PartNaming(run.kwargs["stream_mode"], subgraphs=run.kwargs["subgraphs"])
         arguments = stream_arguments(run, graph)
         async for event, payload in stream_graph(graph, naming, str(run.run_id), arguments):
@@ -191,6 +193,13 @@ async def _stream(execution: Execution, writer: LogWriter) -> HeadState:
 
     head: HeadState = await _with_graph(execution, use)
     return head
+
+
+async def _require_state(run: Run, graph: Pregel[Any, Any, Any, Any]) -> None:
+    """Raises EmptyInputError when a command resumes a thread that has no state: the graph would start from nothing."""
+    resumes = (run.kwargs.get("command") or {}).get("resume") is not None
+    if resumes and not run.temporary and not (await read_head(graph, str(run.thread_id))).exists:
+        raise EmptyInputError("There is nothing to resume: the thread has no state yet")
 
 
 def stream_arguments(run: Run, graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
@@ -250,6 +259,7 @@ def _context_keys(graph: Pregel[Any, Any, Any, Any]) -> frozenset[str] | None:
 
 
 def graph_input(kwargs: dict[str, Any]) -> Any:
-    """The run's command when it has one, else its input."""
-    command = kwargs.get("command")
-    return as_command(command) if command else kwargs.get("input")
+    """The run's command when it says anything, else its input."""
+    command = kwargs.get("command") or {}
+    says = command.get("resume") is not None or command.get("update") or command.get("goto")
+    return as_command(command) if says else kwargs.get("input")
