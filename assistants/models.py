@@ -5,7 +5,7 @@ from typing import Any, Self
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models, transaction
-from django.db.models.functions import Now, Upper
+from django.db.models.functions import Lower, Now
 from django.utils import timezone
 
 from config.columns import JSONColumn
@@ -52,7 +52,7 @@ class Assistant(models.Model):
         indexes = [
             models.Index(fields=["-created_at"], name="assistant_created"),
             models.Index(fields=["graph_id", "-created_at"], name="assistant_graph"),
-            models.Index(Upper("name"), name="assistant_name"),
+            models.Index(Lower("name"), name="assistant_name"),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="assistant_metadata"),
         ]
 

@@ -1,6 +1,7 @@
 """How Django REST framework reads our dialect: bodies and strict fields. Knows no resource."""
 
 import functools
+from collections.abc import Callable
 from typing import Any, cast
 from uuid import UUID
 
@@ -49,7 +50,8 @@ class Endpoint(APIView):
         """Answer, and give the database connection back."""
         try:
             if self.creates and request.method == "POST":
-                return once(request, functools.partial(super().dispatch, request, *args, **kwargs))
+                answer: Callable[[], Any] = functools.partial(super().dispatch, request, *args, **kwargs)
+                return once(request, answer)
             return super().dispatch(request, *args, **kwargs)
         finally:
             if not connection.in_atomic_block:

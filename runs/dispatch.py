@@ -30,6 +30,7 @@ from events import bell, log
 from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_config
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
 from threads.checkpointer import delete_run_checkpoints
+from threads.expiry import default_expiry
 from threads.models import Thread, ThreadStatus
 from threads.removal import delete_threads
 
@@ -158,7 +159,8 @@ def cancel_runs(runs: Iterable[Run], action: CancelAction, reason: str) -> int:
 
 def cancel_for_assistant(assistant_id: UUID, with_threads: bool) -> None:
     """An assistant is being deleted: end its runs, and delete its threads if that was asked for."""
-    runs = list(Run.objects.filter(assistant_id=assistant_id).in_flight())
+    # In the order in which threads are locked everywhere, so that two deletions wait for each other, not for ever.
+    runs = list(Run.objects.filter(assistant_id=assistant_id).in_flight().order_by("thread_id"))
     cancel_runs(runs, CancelAction.INTERRUPT, f"assistant {assistant_id} was deleted")
     if with_threads:
         found = Thread.objects.filter(metadata__contains={"assistant_id": str(assistant_id)})
@@ -246,6 +248,7 @@ def _new_thread(thread_id: UUID, assistant: Assistant, body: dict[str, Any]) -> 
         status=ThreadStatus.BUSY,
         metadata=metadata,
         config=thread_config(assistant, None, body),
+        **default_expiry(),
     )
 
 

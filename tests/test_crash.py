@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -56,7 +57,7 @@ async def test_a_killed_workers_run_goes_on_from_its_last_checkpoint(crashing: L
         assert attempts == [1, 2]
         assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "success"
         assert await count_of(client, thread_id) == 8
-        history = await client.threads.get_history(thread_id, limit=50)
+        history: list[Any] = await client.threads.get_history(thread_id, limit=50)
         counts = [state["values"].get("count") for state in reversed(history) if state["metadata"]["source"] == "loop"]
         assert counts == sorted(counts, key=lambda count: count or 0), "a step ran from an older state"
         assert sum(state["metadata"]["source"] == "input" for state in history) == 1, "the input was applied twice"

@@ -1,6 +1,7 @@
 """The main job over the wire: the official SDK against real processes."""
 
 import asyncio
+from typing import Any
 
 from langgraph_sdk.client import LangGraphClient
 
@@ -26,13 +27,13 @@ async def test_a_chat_streams_tokens_and_leaves_state(sdk: LangGraphClient) -> N
         if part.event == "messages" and part.data[0]["type"] == "AIMessageChunk":
             text += part.data[0]["content"]
     assert "84" in text
-    state = await sdk.threads.get_state(thread["thread_id"])
+    state: Any = await sdk.threads.get_state(thread["thread_id"])
     assert state["values"]["messages"][-1]["content"] in text
 
 
 async def test_an_interrupt_is_resumed(sdk: LangGraphClient) -> None:
     thread = await sdk.threads.create()
-    stopped = await sdk.runs.wait(thread["thread_id"], "ask", input={"q": "ready"})
+    stopped: Any = await sdk.runs.wait(thread["thread_id"], "ask", input={"q": "ready"})
     assert stopped["__interrupt__"][0]["value"] == {"question": "ready!"}
     assert (await sdk.threads.get(thread["thread_id"]))["status"] == "interrupted"
     assert await sdk.runs.wait(thread["thread_id"], "ask", command={"resume": 7}) == {"q": "ready!", "answer": 7}

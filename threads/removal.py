@@ -1,10 +1,14 @@
 """Threads, or all but their latest checkpoints, deleted. Who may ask is the caller's business."""
 
 from collections.abc import Iterable
+from contextlib import suppress
 from uuid import UUID
 
 from django.db import transaction
+from redis.exceptions import RedisError
 
+from config import loop
+from events import log
 from threads.checkpoint_rows import delete_checkpoints
 from threads.checkpointer import saver
 from threads.models import Thread
@@ -17,7 +21,15 @@ def delete_threads(thread_ids: Iterable[UUID]) -> int:
         found = list(Thread.objects.select_for_update().filter(thread_id__in=ids).order_by("pk").values_list("pk"))
         Thread.objects.filter(thread_id__in=ids).delete()
         delete_checkpoints(ids)
+        transaction.on_commit(lambda: loop.start(_forget_events(ids)))
     return len(found)
+
+
+async def _forget_events(thread_ids: list[UUID]) -> None:
+    """A thread created later under the same id must not replay them."""
+    with suppress(RedisError):
+        for thread_id in thread_ids:
+            await log.delete(str(thread_id))
 
 
 async def keep_latest(thread_ids: list[UUID]) -> None:
