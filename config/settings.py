@@ -226,6 +226,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": True, "defaultModelsExpandDepth": 0},
     "POSTPROCESSING_HOOKS": [
         "runs.schema.add_live_routes",
+        "runs.schema.add_examples",
         "assistants.schema.name_graphs",
         "config.schema.finish",
     ],

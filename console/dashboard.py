@@ -54,9 +54,13 @@ def show_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any
             "threads": _thread_totals(figures.threads()),
             "workers": [{"worker": worker, "seen": ago(worker.seen)} for worker in figures.workers(now)],
             "failures": [_failure_row(failure) for failure in figures.failures()],
-            "clipped": sum(hour.counts.total() for hour in hours) >= figures.RECENT_RUNS,
+            "clipped": f"{figures.RECENT_RUNS:,}" if _total(hours) >= figures.RECENT_RUNS else "",
         },
     }
+
+
+def _total(hours: list[figures.Hour]) -> int:
+    return sum(hour.counts.total() for hour in hours)
 
 
 def _cards(queue: figures.Queue, now: datetime) -> list[Card]:

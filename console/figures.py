@@ -14,7 +14,7 @@ from runs.models import Run, RunStatus
 from threads.models import ThreadStatus
 
 HOURS = 24
-RECENT_RUNS = 100_000
+RECENT_RUNS = 50_000
 COUNTED_THREADS = 10_000
 WORKERS = 20
 FAILURES = 8
@@ -26,18 +26,19 @@ SELECT date_trunc('hour', created_at), status, count(*)
          ORDER BY created_at DESC LIMIT %(most)s) AS recent
  GROUP BY 1, 2
 """
-BY_WORKER = """
-SELECT worker, count(*) FILTER (WHERE status = 'running') AS running, count(*), max(coalesce(ended_at, updated_at))
-  FROM ((SELECT worker, status, ended_at, updated_at FROM runs_run
+SEEN = "coalesce(ended_at, CASE WHEN status = 'running' THEN least(%(now)s, lease_expires_at) END, updated_at)"
+BY_WORKER = f"""
+SELECT worker, count(*) FILTER (WHERE status = 'running') AS running, count(*), max(seen)
+  FROM ((SELECT worker, status, {SEEN} AS seen FROM runs_run
           WHERE created_at > %(since)s AND created_at <= %(now)s ORDER BY created_at DESC LIMIT %(most)s)
         UNION ALL
-        (SELECT worker, status, ended_at, updated_at FROM runs_run WHERE status = 'running' AND created_at <= %(since)s)
-       ) AS seen
+        (SELECT worker, status, {SEEN} FROM runs_run
+          WHERE status = 'running' AND created_at <= %(since)s)) AS taken
  WHERE worker <> ''
  GROUP BY worker
-HAVING max(coalesce(ended_at, updated_at)) > %(silent)s OR count(*) FILTER (WHERE status = 'running') > 0
- ORDER BY running DESC, 4 DESC LIMIT %(workers)s
-"""
+HAVING max(seen) > %(silent)s OR count(*) FILTER (WHERE status = 'running') > 0
+ ORDER BY running DESC, max(seen) DESC LIMIT %(workers)s
+"""  # noqa: S608 - our own words
 BY_THREAD_STATUS = " UNION ALL ".join(
     f"SELECT '{status}', count(*) FROM (SELECT FROM threads_thread WHERE status = '{status}' LIMIT %(most)s) AS counted"  # noqa: S608 - our own words
     for status in ThreadStatus.values
@@ -65,7 +66,7 @@ class Hour:
 
 @dataclass(frozen=True)
 class Worker:
-    """A process that ran something lately."""
+    """A process that ran something lately. A live lease means it was seen just now."""
 
     name: str
     running: int

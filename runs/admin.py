@@ -147,7 +147,7 @@ class RunAdmin(RecordAdmin):
             "title": "Cancel this run",
             "description": "It ends now if it waits, within a second or so if it runs.",
             "form_class": CancelForm,
-            "form_submit_text": "Cancel run",
+            "form_submit_text": "Yes, cancel the run",
         },
     )
     def cancel(self, request: HttpRequest, form: CancelForm, object_id: str) -> HttpResponse:

@@ -13,6 +13,10 @@ from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from assistants.project import project
+from assistants.serializers import AssistantBody, AssistantPatchBody, AssistantSearchBody
+from config.rest import check
+from runs.serializers import CancelRunsBody, StatefulRunBody, StatelessRunBody
+from threads.serializers import StateUpdateBody, ThreadBody, ThreadSearchBody
 
 NOT_IN_IT = {"/", "/docs", "/openapi.json"}
 RUN = (
@@ -241,6 +245,23 @@ def test_no_schema_is_without_meaning(document):
     text = json.dumps(document)
     assert "x-spec-enum-id" not in text
     assert '"oneOf": [{}' not in text
+
+
+def test_examples_are_bodies_that_pass(document):
+    kinds = {
+        "AssistantCreate": AssistantBody,
+        "AssistantPatch": AssistantPatchBody,
+        "AssistantSearchRequest": AssistantSearchBody,
+        "ThreadCreate": ThreadBody,
+        "ThreadSearchRequest": ThreadSearchBody,
+        "ThreadStateUpdate": StateUpdateBody,
+        "RunCreateStateful": StatefulRunBody,
+        "RunCreateStateless": StatelessRunBody,
+        "RunsCancel": CancelRunsBody,
+    }
+    for name, kind in kinds.items():
+        example = document["components"]["schemas"][name]["example"]
+        assert check(example, kind).keys() == example.keys(), name
 
 
 def test_docs_load_everything_from_this_server():
