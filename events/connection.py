@@ -28,6 +28,13 @@ def script(source: str) -> AsyncScript:
     return known[source]
 
 
+async def close() -> None:
+    """Give the running loop's connections back; the next use opens new ones."""
+    found = _clients.pop(asyncio.get_running_loop(), None)
+    if found is not None:
+        await found.aclose()
+
+
 def _options() -> dict[str, Any]:
     common = {"socket_connect_timeout": 5, "socket_timeout": 5, "health_check_interval": 15}
     return common if settings.REDIS_URI.startswith("unix:") else {**common, "socket_keepalive": True}

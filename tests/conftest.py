@@ -19,6 +19,7 @@ from langgraph_sdk.client import LangGraphClient
 from psycopg.conninfo import make_conninfo
 
 from config import loop
+from events import connection as redis_connection
 from threads import checkpointer
 
 ROOT = Path(__file__).parent.parent
@@ -118,6 +119,7 @@ def _pools_closed_before_their_database(request: pytest.FixtureRequest) -> Itera
         request.getfixturevalue("django_db_setup")
     yield
     loop.run(checkpointer.close())
+    loop.run(redis_connection.close())
 
 
 @pytest.fixture(scope="session")

@@ -19,7 +19,7 @@ async def test_a_stateless_run_answers_its_values(sdk: LangGraphClient) -> None:
 async def test_a_chat_streams_tokens_and_leaves_state(sdk: LangGraphClient) -> None:
     thread = await sdk.threads.create()
     text = ""
-    question = {"messages": [{"role": "user", "content": "what is 12 * 7?"}]}
+    question: Any = {"messages": [{"role": "user", "content": "what is 12 * 7?"}]}
     stream = sdk.runs.stream(
         thread["thread_id"], "chat", input=question, stream_mode=["messages-tuple"], context={"delay": 0}
     )
