@@ -97,7 +97,9 @@ TABLE = [
 ]
 
 
-@pytest.mark.parametrize(("value", "expected"), TABLE, ids=[repr(value)[:40] for value, _ in TABLE])
+@pytest.mark.parametrize(
+    ("value", "expected"), TABLE, ids=[f"{number}-{type(value).__name__}" for number, (value, _) in enumerate(TABLE)]
+)
 def test_every_value_has_its_form_alone_and_beside_what_makes_orjson_give_up(value: Any, expected: Any) -> None:
     assert written(value) == expected
     assert written({"value": value, "rare": "\ud800"}) == {"value": expected, "rare": "?"}

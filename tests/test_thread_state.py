@@ -40,7 +40,7 @@ EMPTY: dict[str, Any] = {
     "checkpoint_id": None,
     "parent_checkpoint_id": None,
 }
-UNKNOWN = str(uuid.uuid4())
+UNKNOWN = "5c2f1f0e-3d0b-4f6e-9f0a-0a7e6d1c2b3a"
 
 
 async def ran(sdk: LangGraphClient, graph: str, given: Any) -> str:
