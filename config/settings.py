@@ -163,7 +163,13 @@ CHANNEL_LAYERS = {
 
 # --- Celery: carries run ids only; the row is the truth --------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URI.replace("unix://", "redis+socket://", 1)
-CELERY_BROKER_TRANSPORT_OPTIONS = {"global_keyprefix": REDIS_KEY_PREFIX, "ack_emulation": False}
+# A Redis that hangs holds nobody up for longer: a request has its run committed and only rings for it.
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "global_keyprefix": REDIS_KEY_PREFIX,
+    "ack_emulation": False,
+    "socket_timeout": 3,
+    "socket_connect_timeout": 3,
+}
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True
 # A worker takes no more messages than it has threads; the broker's own redelivery stays out of it (see above).

@@ -4,10 +4,9 @@ Lock order: thread row, then runs. Source: contract/core.md 5.3 to 5.9.
 """
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import timedelta
-from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -176,7 +175,7 @@ def release_thread(thread_id: UUID) -> None:
 
 def ring(run: Run) -> None:
     """Tell the workers about a pending run, after commit. When Redis is down the sweeper tells them later."""
-    transaction.on_commit(partial(_send, str(run.run_id)), robust=True)
+    _after_commit(_send, str(run.run_id))
 
 
 def ring_next(thread_id: UUID) -> None:
@@ -198,7 +197,18 @@ def waiting_messages() -> int:
 
 
 def _send(run_id: str) -> None:
-    app.send_task(EXECUTE, args=[run_id], retry=False)
+    try:
+        app.send_task(EXECUTE, args=[run_id], retry=False)
+    except OperationalError as error:
+        logger.warning("No worker was told about run %s, the sweeper will do it: %s", run_id, error)
+
+
+def _after_commit(function: Callable[..., None], *arguments: Any) -> None:
+    """Call it once all is committed. What it raises is logged: the request has been carried out by then.
+
+    Not with a partial: Django wants the name of what failed for its log, and a partial has none.
+    """
+    transaction.on_commit(lambda: function(*arguments), robust=True)
 
 
 def _checked(body: dict[str, Any]) -> UUID:
@@ -295,10 +305,10 @@ def _cancel_all(runs: Iterable[Run], action: CancelAction, reason: str) -> None:
     for run in runs:
         if run.status == RunStatus.RUNNING:
             Run.objects.filter(pk=run.pk, cancel_action=None).update(cancel_action=action, cancel_reason=reason)
-            transaction.on_commit(partial(announce_cancel, run.worker), robust=True)
+            _after_commit(announce_cancel, run.worker)
         else:
             _end_pending(run, action, reason)
-            transaction.on_commit(partial(close_stream, run), robust=True)
+            _after_commit(close_stream, run)
 
 
 def _end_pending(run: Run, action: CancelAction, reason: str) -> None:
