@@ -43,6 +43,13 @@ def insert_together(*rows: models.Model) -> None:
         row._state.adding = False
 
 
+def drop_dead_connections() -> None:
+    """Close what the pool holds from before PostgreSQL went away; else each would fail whoever gets it next."""
+    pool = connection.pool  # type: ignore[attr-defined]
+    if pool:
+        pool.check()
+
+
 _threads = ThreadPoolExecutor(settings.DATABASE_POOL_SIZE, thread_name_prefix="orm")
 
 

@@ -9,10 +9,12 @@ from uuid import UUID
 
 from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
+from django.db import OperationalError
 
 from assistants.graphs import load_all
 from assistants.startup import spare_the_collector
 from config import loop
+from config.database import drop_dead_connections
 from runs.conclusion import conclude
 from runs.dispatch import EXECUTE, lease
 from runs.execution import execute
@@ -39,7 +41,11 @@ def drain(**_: Any) -> None:
 def execute_run(run_id: str) -> None:
     """Claim the run, execute it, write how it ended, ring for the thread's next."""
     claimed = time.monotonic()
-    run = Run.objects.claim(UUID(run_id), watch().worker, lease())
+    try:
+        run = Run.objects.claim(UUID(run_id), watch().worker, lease())
+    except OperationalError:
+        drop_dead_connections()  # the sweeper rings again
+        raise
     if run:
         with watch().holding(run, claimed) as execution:
             conclude(run, loop.run(execute(execution)))

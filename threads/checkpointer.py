@@ -6,6 +6,7 @@ A saver holds a lock per instance, so each use gets an instance of its own over 
 import asyncio
 import math
 import re
+import select
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,10 +54,22 @@ async def _open() -> Pool:
         kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
         min_size=1,
         max_size=settings.DATABASE_POOL_SIZE,
+        check=_check,
         open=False,
     )
     await opened.open()
     return opened
+
+
+async def _check(idle: AsyncConnection[DictRow]) -> None:
+    """Raise when PostgreSQL has closed the connection meanwhile: a restart of it must not fail the next run.
+
+    An idle connection has nothing to read, so only one that has is asked over the network.
+    """
+    poll = select.poll()
+    poll.register(idle.fileno(), select.POLLIN)
+    if poll.poll(0):
+        await AsyncConnectionPool.check_connection(idle)
 
 
 @dataclass(frozen=True)
