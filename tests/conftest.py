@@ -70,9 +70,12 @@ def free_port() -> int:
 
 @contextlib.contextmanager
 def live_server(folder: Path, **environment: str) -> Iterator[LiveServer]:
-    """A server with a new database, its worker slots and settings as the environment says."""
+    """A server with a new database, its worker slots and settings as the environment says.
+
+    DATABASE_URI names the PostgreSQL that gets the database.
+    """
     name = f"weft_live_{secrets.token_hex(4)}"
-    base = os.environ["DATABASE_URI"]
+    base = environment.pop("DATABASE_URI", os.environ["DATABASE_URI"])
     with psycopg.connect(base, autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
     port = free_port()

@@ -1,0 +1,200 @@
+"""What clients see while Redis or PostgreSQL is away, and that all goes on when it is back. On servers of its own."""
+
+import asyncio
+import contextlib
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from langgraph_sdk import get_client
+from langgraph_sdk.client import LangGraphClient
+
+from config import embedded, processes
+from tests import services, wire
+from tests.conftest import LiveServer, live_server
+
+pytestmark = pytest.mark.timeout(180)
+NEW_RUN = {"assistant_id": "echo", "input": {"text": "hi"}}
+# What needs no database by its nature.
+WITHOUT_DATABASE = {("get", "/ok"), ("get", "/info")}
+
+
+@dataclass
+class Service:
+    """A PostgreSQL or Redis that comes and goes."""
+
+    state: Path
+    server: embedded.Server
+    process: subprocess.Popen[bytes]
+
+    @contextlib.contextmanager
+    def gone(self) -> Iterator[None]:
+        """Stopped while the block lasts; Redis has forgotten everything then."""
+        self.stop()
+        try:
+            yield
+        finally:
+            _, self.process = services.start(self.server, self.state)
+
+    @contextlib.contextmanager
+    def silent(self) -> Iterator[None]:
+        """Accepting connections and saying nothing while the block lasts, like a host that hangs."""
+        self.process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self.process.send_signal(signal.SIGCONT)
+
+    def stop(self) -> None:
+        """End it."""
+        processes.stop(self.process, self.server.program)
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A Redis nobody else uses."""
+    state = tmp_path_factory.mktemp("redis")
+    service = Service(state, *services.start(embedded.redis_server(state), state))
+    yield service
+    service.stop()
+    service.server.clear()
+
+
+@pytest.fixture(scope="module")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A PostgreSQL nobody else uses."""
+    state = tmp_path_factory.mktemp("postgres")
+    service = Service(state, *services.start_postgres(state))
+    yield service
+    service.stop()
+    service.server.clear()
+
+
+@pytest.fixture(scope="module")
+def alone(redis: Service, postgres: Service, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """The server on them."""
+    addresses = {"DATABASE_URI": postgres.server.uri, "REDIS_URI_CUSTOM": redis.server.uri}
+    with live_server(tmp_path_factory.mktemp("alone"), RUN_SWEEP_SECONDS="1", **addresses) as running:
+        yield running
+
+
+@pytest.fixture
+async def client(alone: LiveServer) -> AsyncIterator[LangGraphClient]:
+    """The official client."""
+    async with get_client(url=alone.url, timeout=30) as opened:
+        yield opened
+
+
+@pytest.fixture
+async def plain(alone: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
+    """Plain HTTP."""
+    async with httpx.AsyncClient(base_url=alone.url, timeout=60) as opened:
+        yield opened
+
+
+def assert_unavailable(answer: httpx.Response) -> None:
+    assert answer.status_code == 503, (answer.request.url, answer.status_code, answer.text)
+    assert set(answer.json()) == {"detail"}
+    assert answer.headers["Retry-After"] == "1"
+
+
+async def run_ids(client: LangGraphClient, thread_id: str) -> list[str]:
+    return [str(run["run_id"]) for run in await client.runs.list(thread_id)]
+
+
+@pytest.mark.parametrize("outage", ["gone", "silent"])
+async def test_without_redis_a_run_is_accepted_and_executed_later(
+    outage: str, redis: Service, client: LangGraphClient, plain: httpx.AsyncClient
+) -> None:
+    thread_id = await wire.new_thread(client)
+    path = f"/threads/{thread_id}/runs"
+    await wire.finished(client, thread_id, "echo", input={"text": "before"})
+    with getattr(redis, outage)():
+        started = time.monotonic()
+        accepted = await plain.post(path, json=NEW_RUN)
+        seconds = time.monotonic() - started
+        assert accepted.status_code == 200, accepted.text
+        assert seconds < 5, seconds
+        assert (await plain.get(f"/threads/{thread_id}")).status_code == 200
+        before = await run_ids(client, thread_id)
+        for answer in await asyncio.gather(
+            plain.post(f"{path}/wait", json=NEW_RUN), plain.post(f"{path}/stream", json=NEW_RUN)
+        ):
+            assert_unavailable(answer)
+        assert await run_ids(client, thread_id) == before
+    assert await wire.until(client, thread_id, accepted.json()["run_id"], ("success", "error")) == "success"
+    assert (await wire.finished(client, thread_id, "echo", input={"text": "after"}))["text"] == "after"
+
+
+async def test_a_run_that_is_executing_while_redis_restarts_ends_with_success(
+    redis: Service, client: LangGraphClient
+) -> None:
+    thread_id = await wire.new_thread(client)
+    run = await client.runs.create(thread_id, "slow_job", input={"steps": 6, "seconds": 0.5})
+    await wire.until(client, thread_id, run["run_id"], ("running",))
+    with redis.gone():
+        await asyncio.sleep(1)
+    assert await wire.until(client, thread_id, run["run_id"], ("success", "error")) == "success"
+    assert (await wire.values_of(client, thread_id))["count"] == 6
+
+
+async def test_without_postgres_everything_answers_503_and_recovers(
+    postgres: Service, client: LangGraphClient, plain: httpx.AsyncClient, alone: LiveServer
+) -> None:
+    thread_id = await wire.new_thread(client)
+    run = await client.runs.create(thread_id, "echo", input={"text": "hi"})
+    await client.runs.join(thread_id, run["run_id"])
+    # The worker has several connections to lose.
+    await asyncio.gather(*(client.runs.wait(None, "sleeper", input={"seconds": 0.5}) for _ in range(5)))
+    known = {"thread_id": thread_id, "run_id": run["run_id"], "checkpoint_id": run["run_id"], "namespace": "x"}
+    known["assistant_id"] = str((await client.assistants.search(graph_id="echo", limit=1))[0]["assistant_id"])
+    document = (await plain.get("/openapi.json")).json()
+    requests = list(requests_to_all(document, known))
+    with postgres.gone():
+        answers = await asyncio.gather(*(timed(plain, *request) for request in requests))
+        late = {}
+        for (method, path, _), (answer, seconds) in zip(requests, answers, strict=True):
+            if (method, path) not in WITHOUT_DATABASE:
+                assert_unavailable(answer)
+            if seconds > 15:
+                late[f"{method} {path}"] = seconds
+        assert not late
+        assert (await plain.get("/ok")).status_code == 200
+    assert all(process.poll() is None for process in alone.processes.values()), alone.log.read_text()
+    async with asyncio.timeout(30):
+        while (answer := await plain.post(f"/threads/{thread_id}/runs/wait", json=NEW_RUN)).status_code == 503:
+            await asyncio.sleep(0.2)
+    assert answer.json().get("log") == ["hi", "hi"], answer.text
+    for _ in range(20):
+        assert (await plain.get(f"/threads/{thread_id}/state")).status_code == 200
+
+
+def requests_to_all(document: dict[str, Any], known: dict[str, str]) -> Iterator[tuple[str, str, Any]]:
+    """A sound request for every operation: method, path, body."""
+    bodies = {
+        "/assistants": {"graph_id": "echo"},
+        "/assistants/{assistant_id}/latest": {"version": 1},
+        "/threads/prune": {"thread_ids": [known["thread_id"]]},
+        "/threads/{thread_id}/state": {"values": {"text": "x"}},
+        "/threads/{thread_id}/state/checkpoint": {"checkpoint": {"checkpoint_id": known["checkpoint_id"]}},
+        "/runs/cancel": {"thread_id": known["thread_id"], "run_ids": [known["run_id"]]},
+        "/runs/batch": [NEW_RUN],
+        **dict.fromkeys(("/runs", "/runs/wait", "/runs/stream"), NEW_RUN),
+        **{f"/threads/{{thread_id}}/runs{end}": NEW_RUN for end in ("", "/wait", "/stream")},
+    }
+    for path, item in document["paths"].items():
+        for method in item:
+            body = bodies.get(path, {}) if method in ("post", "patch", "put") else None
+            yield method, path.format_map(known), body
+
+
+async def timed(plain: httpx.AsyncClient, method: str, path: str, body: Any) -> tuple[httpx.Response, float]:
+    started = time.monotonic()
+    answer = await plain.request(method, path, json=body)
+    return answer, time.monotonic() - started
