@@ -44,7 +44,7 @@ def ring_again() -> None:
     """
     first = Run.objects.filter(thread=OuterRef("thread"), status__in=IN_FLIGHT).in_turn().values("pk")[:1]
     heard = Now() - timedelta(seconds=UNHEARD_SECONDS)
-    due = Run.objects.filter(status=RunStatus.PENDING, created_at__lte=heard, updated_at__lte=heard)
+    due = Run.objects.filter(status=RunStatus.PENDING, created_at__lte=Now(), updated_at__lte=heard)
     unheard = list(due.annotate(first=Subquery(first)).filter(pk=F("first")).in_turn()[:LIMIT])
     if len(unheard) > FEW and waiting_messages() * 2 >= len(unheard):
         return

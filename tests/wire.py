@@ -12,6 +12,22 @@ from langgraph_sdk.client import LangGraphClient
 
 HEARTBEAT = b": heartbeat"
 PATIENCE = 20.0
+# What a run's kwargs hold when its body says nothing.
+KWARGS = {
+    "input": None,
+    "command": None,
+    "stream_mode": ["values"],
+    "interrupt_before": None,
+    "interrupt_after": None,
+    "webhook": None,
+    "feedback_keys": None,
+    "temporary": False,
+    "subgraphs": False,
+    "resumable": False,
+    "checkpoint_during": True,
+    "durability": "async",
+}
+TICKS = {"assistant_id": "ticker", "input": {"ticks": 10, "pause": 0.1}, "stream_mode": ["custom", "values"]}
 
 
 @dataclass(frozen=True)
@@ -120,3 +136,39 @@ async def until_settled(sdk: LangGraphClient, thread_id: str) -> Any:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.02)
     return thread
+
+
+def detail(response: httpx.Response) -> str:
+    """The text of an error, whose body must be nothing but it."""
+    body = response.json()
+    assert list(body) == ["detail"] and isinstance(body["detail"], str) and body["detail"]
+    return str(body["detail"])
+
+
+async def created(http: httpx.AsyncClient, thread_id: str, /, **body: Any) -> dict[str, Any]:
+    """A run that nobody executes before tomorrow, unless the body says otherwise."""
+    answer = await http.post(
+        f"/threads/{thread_id}/runs", json={"assistant_id": "echo", "after_seconds": 86400, **body}
+    )
+    assert answer.status_code == 200, answer.text
+    run: dict[str, Any] = answer.json()
+    return run
+
+
+async def started(http: httpx.AsyncClient, sdk: LangGraphClient, /, **body: Any) -> str:
+    """The path of a run in the background."""
+    thread_id = await new_thread(sdk)
+    answer = await http.post(f"/threads/{thread_id}/runs", json={**TICKS, **body})
+    assert answer.status_code == 200, answer.text
+    return f"/threads/{thread_id}/runs/{answer.json()['run_id']}"
+
+
+def ids_in(path: str) -> tuple[str, str]:
+    """Thread and run of a run's path."""
+    _, _, thread_id, _, run_id = path.split("/")
+    return thread_id, run_id
+
+
+def ticks_of(part: Stream) -> list[int]:
+    """The ticks of a stream."""
+    return [payload["tick"] for payload in part.data("custom")]
