@@ -87,7 +87,11 @@ class Answers(TypedDict, total=False):
     answers: Annotated[list[Any], operator.add]
 
 
-def _ask_one(state: dict[str, Any]) -> Answers:
+class Name(TypedDict):
+    name: str
+
+
+def _ask_one(state: Name) -> Answers:
     return {"answers": [{state["name"]: interrupt({"name": state["name"]})}]}
 
 
@@ -280,7 +284,7 @@ def _look(state: Seen, config: RunnableConfig, runtime: Runtime[Settings]) -> Se
 # Writes down what the server told it about itself.
 contextual = (
     StateGraph(Seen, context_schema=Settings)
-    .add_node("look", _look)
+    .add_node("look", _look)  # type: ignore[arg-type]
     .add_edge(START, "look")
     .add_edge("look", END)
     .compile()
