@@ -7,7 +7,7 @@ from langgraph_sdk.client import LangGraphClient
 
 
 async def test_every_graph_of_the_project_has_its_default_assistant(sdk: LangGraphClient) -> None:
-    found = await sdk.assistants.search(graph_id="echo")
+    found = await sdk.assistants.search(graph_id="echo", metadata={"created_by": "system"})
     assert found[0]["assistant_id"] == "046b5dc7-2108-582c-9c6c-31d556d138f0"
     assert found[0]["metadata"] == {"created_by": "system"}
 

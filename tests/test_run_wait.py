@@ -12,7 +12,7 @@ from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 
 from tests.conftest import LiveServer, live_server
-from tests.wire import finished, new_thread, status_of, until, until_settled, until_started
+from tests.wire import finished, new_thread, status_of, stream, until, until_settled, until_started
 
 NOBODY = "00000000-0000-4000-8000-000000000000"
 
@@ -257,8 +257,9 @@ async def test_waiting_for_a_run_that_is_superseded_ends(sdk: LangGraphClient, h
 
 @pytest.fixture(scope="module")
 def hurried(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """A server whose runs may take one second."""
-    with live_server(tmp_path_factory.mktemp("hurried"), BG_JOB_TIMEOUT_SECS="1") as running:
+    """A server whose runs may take one second, and whose streams are forgotten a second later."""
+    limits = {"BG_JOB_TIMEOUT_SECS": "1", "RESUMABLE_STREAM_TTL_SECONDS": "1"}
+    with live_server(tmp_path_factory.mktemp("hurried"), **limits) as running:
         yield running
 
 
@@ -273,3 +274,14 @@ async def test_a_run_that_takes_too_long_ends_as_timeout(hurried: LiveServer) ->
         assert (thread["status"], thread["error"]) == ("error", {"error": "TimeoutError", "message": ""})
         assert thread["values"] == {"seconds": 60, "log": ["first"]}
         assert (await finished(sdk, thread_id, "sleeper", input={"seconds": 0}))["log"][-1] == "slept"
+
+
+async def test_of_a_stream_that_is_forgotten_nothing_is_replayed(hurried: LiveServer) -> None:
+    async with get_client(url=hurried.url) as sdk, httpx.AsyncClient(base_url=hurried.url) as http:
+        thread_id = await new_thread(sdk)
+        run = await sdk.runs.create(thread_id, "echo", input={"text": "a"}, stream_resumable=True)
+        assert (await joined(http, thread_id, run["run_id"]))["log"] == ["a"]
+        await asyncio.sleep(2)
+        found = await stream(http, f"/threads/{thread_id}/runs/{run['run_id']}/stream", headers={"Last-Event-ID": "-1"})
+        assert (found.response.status_code, found.raw) == (200, b"")
+        assert (await joined(http, thread_id, run["run_id"]))["log"] == ["a"]
