@@ -181,7 +181,7 @@ CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULER = "config.ticks.TickScheduler"
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
-    "sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 5.0)},
+    "sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 2.0)},
     "forget idempotent answers": {"task": "config.forget_idempotent_answers", "schedule": 3600.0},
 }
 
