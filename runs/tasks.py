@@ -3,13 +3,14 @@
 Celery carries ids only; the row is the truth, so a task that comes twice or too late finds nothing to do.
 """
 
+import logging
 import time
 from typing import Any
 from uuid import UUID
 
 from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError, connection
 
 from assistants.graphs import load_all
 from assistants.startup import spare_the_collector
@@ -17,10 +18,13 @@ from config import loop
 from config.database import drop_dead_connections
 from runs.conclusion import conclude
 from runs.dispatch import EXECUTE, lease
-from runs.execution import execute
+from runs.execution import Execution, Outcome, execute
 from runs.leases import watch
 from runs.models import Run
 from runs.sweeper import ring_again, take_back_expired
+
+logger = logging.getLogger(__name__)
+RETRY_SECONDS = 0.5
 
 
 @worker_init.connect
@@ -48,7 +52,24 @@ def execute_run(run_id: str) -> None:
         raise
     if run:
         with watch().holding(run, claimed) as execution:
-            conclude(run, loop.run(execute(execution)))
+            _conclude(execution, loop.run(execute(execution)))
+
+
+def _conclude(execution: Execution, outcome: Outcome) -> None:
+    """Write how it ended, once PostgreSQL is there; past the lease that is another worker's business.
+
+    The connection may have died while the graph ran. Writing twice does no harm: the second time finds it written.
+    """
+    while True:
+        try:
+            return conclude(execution.run, outcome)
+        except (OperationalError, InterfaceError):
+            if not execution.has_lease():
+                raise
+            logger.warning("The end of run %s is not written yet", execution.run.pk, exc_info=True)
+            connection.close()
+            drop_dead_connections()
+            time.sleep(RETRY_SECONDS)
 
 
 @shared_task(name="runs.sweep")

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
+from langgraph_sdk.errors import InternalServerError
 
 from config import embedded, processes
 from tests import services, wire
@@ -142,6 +144,33 @@ async def test_a_run_that_is_executing_while_redis_restarts_ends_with_success(
         await asyncio.sleep(1)
     assert await wire.until(client, thread_id, run["run_id"], ("success", "error")) == "success"
     assert (await wire.values_of(client, thread_id))["count"] == 6
+
+
+async def test_a_node_that_is_executing_while_postgres_restarts_is_not_executed_again(
+    postgres: Service, client: LangGraphClient, alone: LiveServer
+) -> None:
+    thread_id = await wire.new_thread(client)
+    run = await client.runs.create(thread_id, "sleeper", input={"seconds": 4})
+    await wire.until_started(client, thread_id, run["run_id"], "sleep")
+    with postgres.gone():
+        await asyncio.sleep(0.5)
+    async with asyncio.timeout(20):
+        while (status := await status_or_nothing(client, thread_id, run["run_id"])) not in ("success", "error"):
+            await asyncio.sleep(0.2)
+    assert status == "success"
+    assert await wire.values_of(client, thread_id) == {"seconds": 4, "log": ["first", "slept"]}
+    with psycopg.connect(alone.environment["DATABASE_URI"]) as connection:
+        row = connection.execute("SELECT attempt FROM runs_run WHERE run_id = %s", [run["run_id"]])
+        assert row.fetchone() == (1,)
+
+
+async def status_or_nothing(client: LangGraphClient, thread_id: str, run_id: str) -> str:
+    """The run's status, "" when the server cannot say."""
+    try:
+        return await wire.status_of(client, thread_id, run_id)
+    except InternalServerError as error:
+        assert error.status_code == 503
+        return ""
 
 
 async def test_without_postgres_everything_answers_503_and_recovers(
