@@ -151,6 +151,7 @@ def test_what_cannot_be_kept_is_not_read(text: str) -> None:
         dialect.loads(text)
 
 
+KEYS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 JSON = st.recursive(
     st.none()
     | st.booleans()
@@ -158,7 +159,7 @@ JSON = st.recursive(
     | st.floats(allow_nan=False, allow_infinity=False)
     # NUL is written as another character
     | st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text(st.characters(exclude_characters="\0")), inner),
+    lambda inner: st.lists(inner) | st.dictionaries(KEYS, inner),
     max_leaves=20,
 )
 
