@@ -1,5 +1,5 @@
 """Writes one run's parts to the log without making the run wait: what is produced while a batch is on its way, or
-within two milliseconds, goes out together. Bounded; says what happens when it is full.
+within five milliseconds, goes out together. Bounded; says what happens when it is full.
 """
 
 import asyncio
@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 FULL_PARTS = 10_000
 FULL_BYTES = 16 * 1024 * 1024
 BATCH = 500  # parts a Redis call; a larger one would hold Redis up for everybody else
-LINGER_SECONDS = 0.002  # long enough for a small graph's whole output to share a round trip, too short to be seen
+LINGER_SECONDS = 0.005  # long enough for a small graph's whole output to share a round trip, too short to be seen
 GIVE_UP_SECONDS = 60.0
 
 
