@@ -101,6 +101,13 @@ def read(bench: Measurement) -> None:
         f"GET /threads/(id)/runs, {RUNS_PER_THREAD} there",
         [["GET", f"/threads/{owner}/runs", None] for owner in owners],
     )
+    wanted: dict[str, list[dict[str, Any]]] = {
+        "of a thread": [{"thread_id": str(owner)} for owner in owners],
+        "newest of a status": [{"status": "success"}],
+        "with an error nobody had": [{"error": "no such text"}],
+    }
+    for what, bodies in wanted.items():
+        _reads(bench, f"POST /runs/search, {what}, limit 10", [["POST", "/runs/search", body] for body in bodies])
 
 
 def history(bench: Measurement) -> None:
