@@ -125,7 +125,7 @@ class Running:
 
 def process_table() -> list[tuple[int, int, str]]:
     """Pid, parent and command of every process but the dead ones nobody has buried yet."""
-    answer = subprocess.run(["ps", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
+    answer = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,stat=,args="], capture_output=True, text=True, check=True)
     rows = [line.split(None, 3) for line in answer.stdout.splitlines()]
     return [(int(row[0]), int(row[1]), row[-1]) for row in rows if not row[2].startswith("Z")]
 
