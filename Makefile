@@ -1,6 +1,7 @@
 # Needs git, make and Python >= 3.11; everything else comes in wheels into .venv.
 #   make up [ARGS="--port 2025"]   start everything in this terminal
 #   make check                     all that .ci/run checks
+#   make chaos [SEED=7]            break a server for two minutes and see what holds
 
 # The first Python that is new enough; `make PYTHON=python3.12 up` chooses another for a new .venv.
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \
@@ -20,7 +21,7 @@ DEPLOYMENT = SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token
 	SECURE_COOKIES=1 SECURE_SSL_REDIRECT=1 SECURE_HSTS_SECONDS=31536000
 
 .DEFAULT_GOAL := up
-.PHONY: up test check lint format format-check types imports migrations deployment bench lock clean
+.PHONY: up test check lint format format-check types imports migrations deployment bench chaos lock clean
 
 up: .venv/installed
 	@exec $(BIN)/python -m config.up $(ARGS)
@@ -54,6 +55,10 @@ deployment: .venv/installed-dev
 
 bench: .venv/installed-dev
 	@$(BIN)/python -m bench $(ARGS)
+
+# `make chaos SECONDS=60 SEED=7`: RUNS, SECONDS and SEED reach it through the environment.
+chaos: .venv/installed-dev
+	@$(BIN)/python -m tests.chaos $(ARGS)
 
 # Resolve everything anew from requirements*.txt and write down what came out.
 lock:
