@@ -23,7 +23,7 @@ from config.rest import is_true, parse_uuid, read_body
 from events import log
 from events.log import Part
 from runs import following
-from runs.dispatch import cancel_run, create_run, create_stateless_run
+from runs.dispatch import cancel_run, cancel_runs, create_run, create_stateless_run
 from runs.models import IN_FLIGHT, CancelAction, Run
 from runs.parts import matches
 from runs.requests import caller_of, endpoint
@@ -308,6 +308,4 @@ def _disconnected(view: View) -> None:
 
 
 def _cancel_for_disconnect(run_id: UUID) -> None:
-    run = _get(run_id, None)
-    if run and run.status in IN_FLIGHT:
-        cancel_run(run, CancelAction.INTERRUPT, "client disconnected")
+    cancel_runs(Run.objects.filter(run_id=run_id).in_flight(), CancelAction.INTERRUPT, "client disconnected")

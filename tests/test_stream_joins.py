@@ -9,6 +9,7 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
+from tests.conftest import LiveServer
 from tests.wire import (
     TICKS,
     Stream,
@@ -300,3 +301,17 @@ async def test_a_join_that_leaves_lets_the_run_go_on(sdk: LangGraphClient, http:
     async with http.stream("GET", f"{path}/stream?cancel_on_disconnect=0"):
         await until_started(sdk, thread_id, run_id, "sleep")
     assert await until(sdk, thread_id, run_id, ("success", "interrupted")) == "success"
+
+
+async def test_leaving_a_run_that_is_being_cancelled_is_no_error(
+    sdk: LangGraphClient, http: httpx.AsyncClient, server: LiveServer
+) -> None:
+    thread_id = await new_thread(sdk)
+    body = {"assistant_id": "sleeper", "input": {"seconds": 2, "sync": True}, "on_disconnect": "cancel"}
+    async with http.stream("POST", f"/threads/{thread_id}/runs/stream", json=body) as response:
+        run_id = response.headers["content-location"].rsplit("/", 1)[1]
+        await until_started(sdk, thread_id, run_id, "sleep")
+        await sdk.runs.cancel(thread_id, run_id)
+    await until_settled(sdk, thread_id)
+    assert (await sdk.runs.get(thread_id, run_id))["status"] == "interrupted"
+    assert "NotCancellable" not in server.log.read_text()
