@@ -1,4 +1,4 @@
-"""The official JavaScript SDK against the live server; the tests themselves are in js/sdk.test.mjs."""
+"""The official JavaScript clients against the live server; the tests themselves are the js/*.test.mjs."""
 
 import json
 import os
@@ -12,12 +12,13 @@ from tests.conftest import LiveServer
 
 FOLDER = Path(__file__).parent / "js"
 INSTALL_SECONDS = 300
-RUN_SECONDS = 100
+RUN_SECONDS = 150
+FILES = sorted(path.name for path in FOLDER.glob("*.test.mjs"))
 
 
 @pytest.fixture(scope="module")
 def node() -> str:
-    """Node.js 20 or newer with the SDK installed beside the tests."""
+    """Node.js 20 or newer with the clients installed beside the tests."""
     found, npm = shutil.which("node"), shutil.which("npm")
     if not found or not npm:
         missing("needs Node.js 20 or newer with npm: apt-get install nodejs npm, or https://nodejs.org")
@@ -26,7 +27,7 @@ def node() -> str:
         arguments = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
         done = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_SECONDS)
         if done.returncode:
-            missing(f"the SDK cannot be installed: cd {FOLDER} && npm ci\n{done.stderr[-2000:]}")
+            missing(f"the clients cannot be installed: cd {FOLDER} && npm ci\n{done.stderr[-2000:]}")
     return found
 
 
@@ -53,10 +54,11 @@ def test_the_lock_file_names_no_registry() -> None:
 
 
 @pytest.mark.timeout(INSTALL_SECONDS + RUN_SECONDS + 20)
-def test_the_javascript_sdk_finds_what_it_expects(node: str, server: LiveServer) -> None:
+@pytest.mark.parametrize("file", FILES)
+def test_the_javascript_clients_find_what_they_expect(node: str, server: LiveServer, file: str) -> None:
     environment = {**os.environ, "WEFT_URL": server.url, "LANGSMITH_TRACING": "false"}
     done = subprocess.run(
-        [node, "--test", "--test-reporter=spec", "sdk.test.mjs"],
+        [node, "--test", "--test-reporter=spec", file],
         cwd=FOLDER,
         env=environment,
         capture_output=True,
