@@ -8,6 +8,7 @@ import time
 
 from redis.exceptions import RedisError
 
+from config.loop import at_home
 from events.log import Part, append
 
 logger = logging.getLogger(__name__)
@@ -73,7 +74,7 @@ class LogWriter:
         pause = 0.05
         while not self.lost:
             try:
-                await append(self.stream, self.run_id, batch)
+                await at_home(append(self.stream, self.run_id, batch))
                 return
             except RedisError as error:
                 if time.monotonic() > deadline:

@@ -12,7 +12,7 @@ from django.db.models.fields.json import KT
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.decorators import action
 from unfold.enums import ActionVariant
@@ -50,6 +50,7 @@ CHOICES = (
     (CancelAction.ROLLBACK, "Roll back: remove the run and its checkpoints"),
 )
 PROBLEM = "Problem"
+BLOCKED = "Blocked its loop"
 SHOWN_IN_LISTS = 90  # characters of an error
 
 
@@ -65,7 +66,7 @@ class RunAdmin(RecordAdmin):
 
     list_display = ("short_id", "state", "graph", "short_thread_link", "created", "waited", "took", "problem")
     list_filter = ("status", "created_at")
-    list_deferred = ("kwargs", "metadata")
+    list_deferred = ("kwargs", "metadata", "blocked")
     search_fields = ("run_id",)
     search_help_text = "How the id of a run, a thread or an assistant begins"
     id_fields = ("run_id", "thread__thread_id", "assistant_id")
@@ -85,6 +86,7 @@ class RunAdmin(RecordAdmin):
             {"fields": ("mono_id", "state", ("graph", "assistant"), "thread_link", ("attempts", "worker"), "strategy")},
         ),
         (PROBLEM, {"fields": ("error_block", "cancelled")}),
+        (BLOCKED, {"fields": ("blocked_block",)}),
         ("Times", {"fields": ("due", ("started", "waited"), ("ended", "took"), "lease")}),
         ("Request", {"fields": ("input_json", "config_json", "options_json", "metadata_json")}),
     )
@@ -98,6 +100,7 @@ class RunAdmin(RecordAdmin):
         "strategy",
         "error_block",
         "cancelled",
+        "blocked_block",
         "due",
         "waited",
         "started",
@@ -119,7 +122,10 @@ class RunAdmin(RecordAdmin):
         """What went wrong only where something did."""
         sections = super().get_fieldsets(request, obj)
         smooth = obj is not None and not obj.error and not obj.cancel_action
-        return [section for section in sections if section[0] != PROBLEM or not smooth]
+        absent = {PROBLEM} if smooth else set()
+        if obj is not None and not obj.blocked:
+            absent.add(BLOCKED)
+        return [section for section in sections if section[0] not in absent]
 
     # --- what may be done -----------------------------------------------------------------------------------------
 
@@ -250,6 +256,13 @@ class RunAdmin(RecordAdmin):
         if not run.cancel_action:
             return EMPTY
         return format_html("{} <small>{}</small>", badge(run.cancel_action, "warning"), run.cancel_reason)
+
+    @display(description="where")
+    def blocked_block(self, run: Run) -> SafeString:
+        """The stacks of nodes that kept other runs of the worker waiting; `asyncio.to_thread` would not."""
+        html = '<strong>{}</strong> <small>attempt {}</small><pre class="weft-json">{}</pre>'
+        notes = ((span(timedelta(milliseconds=n["milliseconds"])), n["attempt"], n["stack"]) for n in run.blocked)
+        return format_html_join("", html, notes)
 
     @display(description="input")
     def input_json(self, run: Run) -> SafeString:

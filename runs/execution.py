@@ -1,4 +1,4 @@
-"""One attempt of a run on the graph loop: open the graph, stream it into the event log, say how it ended.
+"""One attempt of a run on its loop: open the graph, stream it into the event log, say how it ended.
 
 Never touches a row; what it returns is written by tasks.py. Source: contract/core.md 5.4, 5.9 to 5.11.
 """
@@ -18,7 +18,7 @@ from langgraph.pregel import Pregel
 from langgraph.version import __version__ as langgraph_version
 
 from assistants.graphs import open_graph
-from config import dialect
+from config import dialect, loop
 from events.writer import LogWriter
 from runs.models import CancelAction, Run, RunStatus
 from runs.parts import PartNaming, stream_graph
@@ -64,12 +64,13 @@ class Execution:
 
     run: Run
     lease_until: float
+    loop: asyncio.AbstractEventLoop = field(default_factory=loop.graph_loop)
     task: "asyncio.Task[Any] | None" = None  # only while it can be stopped
     stop: str | None = None
     saver: FencedSaver | None = None
 
     def tell_to_stop(self, why: str) -> None:
-        """Cancel the attempt, once; the first reason counts. Call it on the graph loop."""
+        """Cancel the attempt, once; the first reason counts. Call it on its loop."""
         if self.stop is None:
             self.stop = why
             if self.task:
@@ -82,7 +83,8 @@ class Execution:
 
 async def execute(execution: Execution) -> Outcome:
     """Run the attempt to its end, whatever that is. Never raises but for cancellation from outside."""
-    return await asyncio.ensure_future(_attempt(execution))
+    with loop.working_for(execution):
+        return await asyncio.ensure_future(_attempt(execution))
 
 
 async def abandoned_outcome(execution: Execution, status: str, reason: str) -> Outcome:
@@ -151,7 +153,7 @@ async def _concluded(
         await writer.put("error", dialect.dumps(shown))
     await writer.drained()
     if status == CancelAction.ROLLBACK and not run.temporary:
-        await delete_run_checkpoints(run.thread_id, run.run_id)
+        await loop.at_home(delete_run_checkpoints(run.thread_id, run.run_id))
     if error and not run.temporary:
         head = await _head_after_failure(execution)
     return Outcome(status, shown, head)
@@ -170,7 +172,7 @@ async def _head_after_failure(execution: Execution) -> HeadState:
 async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any, Any]], Any]) -> Any:
     """`use` the graph of the run, opened as its execution needs it."""
     run = execution.run
-    checkpointer = execution.saver = None if run.temporary else await fenced_saver(execution.has_lease)
+    checkpointer = execution.saver = None if run.temporary else await loop.at_home(fenced_saver(execution.has_lease))
     config, context = runtime_config(run), run.kwargs.get("context")
     async with open_graph(
         run.graph_id, config, access="threads.create_run", checkpointer=checkpointer, context=context

@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 
 from django.conf import settings
@@ -41,12 +41,13 @@ class Watch:
     @contextmanager
     def holding(self, run: Run, claimed: float) -> Iterator[Execution]:
         """Look after a claimed run while the block lasts; `claimed` is time.monotonic() before the claim was sent."""
-        execution = Execution(run, claimed + settings.RUN_LEASE_SECONDS)
-        self.held[run.run_id] = execution
-        try:
-            yield execution
-        finally:
-            del self.held[run.run_id]
+        with loop.loop_for_a_run() as own:
+            execution = Execution(run, claimed + settings.RUN_LEASE_SECONDS, own)
+            self.held[run.run_id] = execution
+            try:
+                yield execution
+            finally:
+                del self.held[run.run_id]
 
     def drain(self) -> None:
         """This process is going down: what still runs when the grace period is over is handed back."""
@@ -101,7 +102,8 @@ class Watch:
 
     def _stop(self, execution: Execution, why: str) -> None:
         if execution.stop is None:
-            loop.graph_loop().call_soon_threadsafe(execution.tell_to_stop, why)
+            with suppress(RuntimeError):  # a loop of the run's own is closed once the run is over
+                execution.loop.call_soon_threadsafe(execution.tell_to_stop, why)
 
     async def _listen(self) -> None:
         async with bell.listening(f"worker.{self.worker}") as rung:

@@ -5,7 +5,7 @@ Lock order wherever both are locked: the thread's row first, then runs. Source: 
 
 import uuid
 from datetime import timedelta
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import IntegrityError, connection, models
@@ -119,6 +119,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         held = self.filter(worker=worker, status=RunStatus.RUNNING)
         return dict(held.values_list("run_id", "cancel_action"))
 
+    def note_blocked(self, run_id: uuid.UUID, attempt: int, blocked: list[dict[str, Any]]) -> None:
+        """Keep what blocked the run's loop, while no later attempt has the run; it may have ended meanwhile."""
+        self.filter(run_id=run_id, attempt=attempt).update(blocked=blocked)
+
 
 class Run(models.Model):
     """One execution of an assistant on a thread."""
@@ -145,6 +149,8 @@ class Run(models.Model):
     lease_expires_at = models.DateTimeField(null=True, blank=True)
     cancel_action = models.TextField(choices=CancelAction, null=True, blank=True)  # noqa: DJ001 - null means not asked
     cancel_reason = models.TextField(default="", blank=True)
+    # When nodes kept their loop from turning: `[{"at", "attempt", "milliseconds", "stack"}]`, see blocking.py.
+    blocked = JSONColumn(default=list, blank=True)
 
     objects = RunQuerySet.as_manager()
 

@@ -16,6 +16,7 @@ from assistants.graphs import load_all
 from assistants.startup import spare_the_collector
 from config import loop
 from config.database import drop_dead_connections
+from runs.blocking import block_watch
 from runs.conclusion import conclude
 from runs.dispatch import EXECUTE, lease
 from runs.execution import Execution, Outcome, execute
@@ -32,6 +33,7 @@ def prepare(**_: Any) -> None:
     """Before the first run: import the graphs, so that a broken one stops the worker at once; start the lease watch."""
     load_all()
     watch()
+    block_watch()
     spare_the_collector()
 
 
@@ -52,7 +54,7 @@ def execute_run(run_id: str) -> None:
         raise
     if run:
         with watch().holding(run, claimed) as execution:
-            _conclude(execution, loop.run(execute(execution)))
+            _conclude(execution, loop.run_on(execution.loop, execute(execution)))
 
 
 def _conclude(execution: Execution, outcome: Outcome) -> None:

@@ -7,15 +7,21 @@ import asyncio
 import math
 import re
 import select
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.conf import settings
 from langchain_core.runnables import RunnableConfig
-from langgraph.checkpoint.base import ChannelVersions, Checkpoint, CheckpointMetadata
+from langgraph.checkpoint.base import (
+    ChannelVersions,
+    Checkpoint,
+    CheckpointMetadata,
+    CheckpointTuple,
+    DeltaChannelHistory,
+)
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.types import ERROR
@@ -24,12 +30,13 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool
 
 from config.database import conninfo
-from config.loop import graph_loop
+from config.loop import at_home, graph_loop
 
 UNFIT_TEXT = re.compile("[\0\ud800-\udfff]")
 NO_CHECKPOINT = "00000000-0000-0000-0000-000000000000"
 ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error handler took care of
 
+T = TypeVar("T")
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 _pool: Pool | None = None
 _opening = asyncio.Lock()
@@ -80,11 +87,28 @@ class Blob:
 
 
 class Saver(AsyncPostgresSaver):
-    """langgraph's saver, for any text and number.
+    """langgraph's saver, for any text and number, on any loop: what it does it does on the graph loop.
 
     langgraph keeps them inside the checkpoint's jsonb, which has no place for NUL, lone surrogates, NaN and infinity;
     those go where larger values go. A checkpoint's metadata also names its thread (contract/core.md 4.13).
     """
+
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """A checkpoint."""
+        return await at_home(super().aget_tuple(config))
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """Checkpoints, newest first."""
+        found = super().alist(config, filter=filter, before=before, limit=limit)
+        for checkpoint in await at_home(_all(found)):
+            yield checkpoint
 
     async def aput(
         self,
@@ -94,14 +118,45 @@ class Saver(AsyncPostgresSaver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Save a checkpoint."""
+        return await at_home(self._put(config, checkpoint, metadata, new_versions))
+
+    async def aput_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    ) -> None:
+        """Save what a graph task wrote."""
+        await at_home(self._put_writes(config, writes, task_id, task_path))
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What a channel kept as changes was made of."""
+        return await at_home(super().aget_delta_channel_history(config=config, channels=channels))
+
+    async def _put(
+        self,
+        config: RunnableConfig,
+        checkpoint: Checkpoint,
+        metadata: CheckpointMetadata,
+        new_versions: ChannelVersions,
+    ) -> RunnableConfig:
         values = {name: Blob(v) if _unfit_for_jsonb(v) else v for name, v in checkpoint["channel_values"].items()}
         fit: Checkpoint = {**checkpoint, "channel_values": values}
         named: Any = {**metadata, "thread_id": config["configurable"]["thread_id"]}
         return await super().aput(config, fit, named, new_versions)
 
+    async def _put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
+    ) -> None:
+        await super().aput_writes(config, writes, task_id, task_path)
+
     def _dump_blobs(self, thread_id: str, checkpoint_ns: str, values: dict[str, Any], versions: ChannelVersions) -> Any:
         unpacked = {name: v.value if isinstance(v, Blob) else v for name, v in values.items()}
         return super()._dump_blobs(thread_id, checkpoint_ns, unpacked, versions)
+
+
+async def _all(found: AsyncIterator[T]) -> list[T]:
+    """langgraph's saver has them all in memory by the time it yields the first."""
+    return [item async for item in found]
 
 
 def _unfit_for_jsonb(value: Any) -> bool:
@@ -148,31 +203,34 @@ class FencedSaver(Saver):
         while not self.closed:
             for _ in range(3):  # a write that follows another starts an iteration of the loop later
                 await asyncio.sleep(0)
-            if self.under_way:
-                await asyncio.wait(self.under_way)
-            else:
-                self.closed = True
+            await at_home(self._let_arrive())
 
-    async def aput(
+    async def _let_arrive(self) -> None:
+        if self.under_way:
+            await asyncio.wait(self.under_way)
+        else:
+            self.closed = True
+
+    async def _put(
         self,
         config: RunnableConfig,
         checkpoint: Checkpoint,
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Save a checkpoint. Raises LeaseLost."""
+        """Raises LeaseLost."""
         with self._writing():
-            return await super().aput(config, checkpoint, metadata, new_versions)
+            return await super()._put(config, checkpoint, metadata, new_versions)
 
-    async def aput_writes(
-        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str = ""
+    async def _put_writes(
+        self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
     ) -> None:
-        """Save what a graph task wrote. Raises LeaseLost."""
+        """Raises LeaseLost."""
         channels = {channel for channel, _ in writes}
         if ERROR in channels and ERROR_SOURCE_NODE not in channels:
             writes = [write for write in writes if write[0] == ERROR]
         with self._writing():
-            await super().aput_writes(config, writes, task_id, task_path)
+            await super()._put_writes(config, writes, task_id, task_path)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
