@@ -2,16 +2,13 @@
 
 import json
 import os
-import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from tests.conftest import LiveServer
+from tests.javascript import FOLDER, INSTALL_SECONDS, node_with_packages
 
-FOLDER = Path(__file__).parent / "js"
-INSTALL_SECONDS = 300
 RUN_SECONDS = 150
 FILES = sorted(path.name for path in FOLDER.glob("*.test.mjs"))
 
@@ -19,33 +16,7 @@ FILES = sorted(path.name for path in FOLDER.glob("*.test.mjs"))
 @pytest.fixture(scope="module")
 def node() -> str:
     """Node.js 20 or newer with the clients installed beside the tests."""
-    found, npm = shutil.which("node"), shutil.which("npm")
-    if not found or not npm:
-        missing("needs Node.js 20 or newer with npm: apt-get install nodejs npm, or https://nodejs.org")
-        raise AssertionError
-    if not installed():
-        arguments = [npm, "ci", "--no-audit", "--no-fund", "--ignore-scripts"]
-        done = subprocess.run(arguments, cwd=FOLDER, capture_output=True, text=True, timeout=INSTALL_SECONDS)
-        if done.returncode:
-            missing(f"the clients cannot be installed: cd {FOLDER} && npm ci\n{done.stderr[-2000:]}")
-    return found
-
-
-def missing(reason: str) -> None:
-    """Skip, but where CI=true says that nothing may be missing."""
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
-
-
-def installed() -> bool:
-    """Whether node_modules holds what package.json asks for."""
-    wanted = json.loads((FOLDER / "package.json").read_text())["dependencies"]
-    for name, version in wanted.items():
-        manifest = FOLDER / "node_modules" / name / "package.json"
-        if not manifest.is_file() or json.loads(manifest.read_text())["version"] != version:
-            return False
-    return True
+    return node_with_packages()
 
 
 def test_the_lock_file_names_no_registry() -> None:
