@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from redis.exceptions import RedisError
@@ -21,13 +21,25 @@ BEGINNING = "0-0"
 NEVER = f"{2**63}-0"  # behind every id there will be
 END = "__end__"  # the event of the part that closes a run; never shown to clients
 PAGE = 1000  # parts read at once
-# One script appends a batch, refreshes the expiry and rings: one round trip however many parts.
+# One script appends a batch, refreshes the expiry and rings: one round trip however many parts. It remembers who wrote
+# what: a batch that is sent again because its answer got lost is not written twice, and what an old attempt sends when
+# a later one writes already, or the run is over, is not written at all.
 APPEND = """
+local attempt, batch = tonumber(ARGV[6]), tonumber(ARGV[7])
+local known = attempt > 0 and redis.call('GET', KEYS[2])
+if known then
+    local by, number, id = string.match(known, '(%d+) (%d+) (.+)')
+    if tonumber(by) > attempt then return false end
+    if tonumber(by) == attempt and tonumber(number) >= batch then return id end
+end
 local last
-for i = 6, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
     last = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'r', ARGV[3], 'e', ARGV[i], 'd', ARGV[i + 1])
 end
 redis.call('PEXPIRE', KEYS[1], ARGV[2])
+if attempt > 0 then
+    redis.call('SET', KEYS[2], string.format('%.0f %.0f %s', attempt, batch, last), 'PX', ARGV[2])
+end
 redis.call('PUBLISH', ARGV[4], ARGV[5])
 return last
 """
@@ -43,18 +55,36 @@ class Part:
     id: str = ""
 
 
-async def append(stream: str, run_id: str, parts: Sequence[Part], *, last: bool = False) -> str:
+class Turn(NamedTuple):
+    """Which attempt of a run writes, and the how many-th of its batches, from 1. Attempt 0 writes whenever it likes."""
+
+    attempt: int
+    batch: int
+
+
+ANY_TURN = Turn(0, 0)
+LAST_TURN = Turn(2**53, 1)  # nothing of the run comes behind it
+
+
+class Superseded(Exception):
+    """A later attempt of the run writes its parts by now, or the run is over: nothing was written."""
+
+
+async def append(stream: str, run_id: str, parts: Sequence[Part], *, turn: Turn = ANY_TURN, last: bool = False) -> str:
     """Write the parts of one run in order, then ring; returns the id of the last. `parts` must not be empty.
 
-    `last` says the run is over: the log is kept RESUMABLE_STREAM_TTL_SECONDS from now, else as long as a run may
-    take. Raises RedisError.
+    The same turn again writes nothing more. `last` says the run is over: the log is kept RESUMABLE_STREAM_TTL_SECONDS
+    from now, else as long as a run may take. Raises RedisError and Superseded.
     """
     seconds = settings.RESUMABLE_STREAM_TTL_SECONDS + (0 if last else settings.BG_JOB_TIMEOUT_SECS)
     limits = (settings.EVENT_LOG_MAX_LENGTH, int(seconds * 1000))
-    arguments: list[str | bytes | int] = [*limits, run_id, bell.redis_channel(), bell.published(stream)]
+    arguments: list[str | bytes | int] = [*limits, run_id, bell.redis_channel(), bell.published(stream), *turn]
     for part in parts:
         arguments += (part.event, part.data)
-    written: bytes = await script(APPEND)(keys=[_key(stream)], args=arguments)
+    keys = [_key(stream), f"{_key(stream)}:{run_id}"]
+    written: bytes | None = await script(APPEND)(keys=keys, args=arguments)
+    if written is None:
+        raise Superseded
     return written.decode()
 
 

@@ -5,11 +5,12 @@ within five milliseconds, goes out together. Bounded; says what happens when it 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from redis.exceptions import RedisError
 
 from config.loop import at_home
-from events.log import Part, append
+from events.log import Part, Superseded, Turn, append
 
 logger = logging.getLogger(__name__)
 
@@ -24,12 +25,16 @@ class LogWriter:
     """The outgoing parts of one run. When it is full `put` waits, so the graph runs no faster than Redis takes it.
 
     Without Redis for 60 s the parts at hand are dropped and the run goes on: its state is in PostgreSQL, and whoever
-    follows is told from there.
+    follows is told from there. Parts of an attempt that is no longer the live one are dropped, too: `holds` says what
+    this process knows of that, the log knows the rest.
     """
 
-    def __init__(self, stream: str, run_id: str) -> None:
+    def __init__(self, stream: str, run_id: str, attempt: int, holds: Callable[[], bool]) -> None:
         self.stream = stream
         self.run_id = run_id
+        self.attempt = attempt
+        self.holds = holds
+        self.batches = 0
         self.waiting: list[Part] = []
         self.size = 0
         self.timer: asyncio.TimerHandle | None = None
@@ -70,16 +75,21 @@ class LogWriter:
             self.flushing = None
 
     async def _append(self, batch: list[Part]) -> None:
+        self.batches += 1
+        turn = Turn(self.attempt, self.batches)
         deadline = time.monotonic() + GIVE_UP_SECONDS
         pause = 0.05
-        while not self.lost:
+        while not self.lost and self.holds():
             try:
-                await at_home(append(self.stream, self.run_id, batch))
+                await at_home(append(self.stream, self.run_id, batch, turn=turn))
                 return
+            except Superseded:
+                break
             except RedisError as error:
                 if time.monotonic() > deadline:
                     logger.error("Parts of run %s are lost, the event log did not answer: %s", self.run_id, error)
-                    self.lost = True
-                    self.waiting.clear()
+                    break
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
+        self.lost = True
+        self.waiting.clear()

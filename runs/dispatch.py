@@ -345,7 +345,7 @@ def close_stream(run: Run) -> None:
 
 async def _close(stream: str, run_id: str) -> None:
     try:
-        await log.append(stream, run_id, [log.Part(run_id, log.END, b"{}")], last=True)
+        await log.append(stream, run_id, [log.Part(run_id, log.END, b"{}")], turn=log.LAST_TURN, last=True)
     except RedisError as error:
         logger.warning("The stream of run %s is not closed, its viewers will look at the row: %s", run_id, error)
 

@@ -20,9 +20,9 @@ from langgraph.version import __version__ as langgraph_version
 from assistants.graphs import open_graph
 from config import dialect, loop
 from events.writer import LogWriter
-from runs.models import CancelAction, Run, RunStatus
+from runs.models import LIVE, CancelAction, Run, RunStatus
 from runs.parts import PartNaming, stream_graph
-from threads.checkpointer import FencedSaver, delete_run_checkpoints, fenced_saver
+from threads.checkpointer import Fence, FencedSaver, delete_run_checkpoints, fenced_saver
 from threads.models import HeadState
 from threads.state import as_command, read_head
 
@@ -94,13 +94,12 @@ async def abandoned_outcome(execution: Execution, status: str, reason: str) -> O
         status, error = _cancelled(status)
     else:
         error = RuntimeError(reason)
-    writer = LogWriter(str(execution.run.thread_id), str(execution.run.run_id))
+    writer = _writer_of(execution)
     return await _concluded(execution, writer, status, error, HeadState())
 
 
 async def _attempt(execution: Execution) -> Outcome:
-    run = execution.run
-    writer = LogWriter(str(run.thread_id), str(run.run_id))
+    writer = _writer_of(execution)
     limit = asyncio.timeout(settings.BG_JOB_TIMEOUT_SECS)
     status, error, head = str(RunStatus.SUCCESS), None, HeadState()
     execution.task = asyncio.current_task()
@@ -118,6 +117,12 @@ async def _attempt(execution: Execution) -> Outcome:
     # From here on it is too late to stop the attempt; what is asked for now is seen when its end is written.
     execution.task = None
     return await _concluded(execution, writer, status, error, head)
+
+
+def _writer_of(execution: Execution) -> LogWriter:
+    """Where the attempt's parts go."""
+    run = execution.run
+    return LogWriter(str(run.thread_id), str(run.run_id), run.attempt, execution.has_lease)
 
 
 def _stopped(execution: Execution, cancelled: BaseException) -> tuple[str, Exception]:
@@ -172,7 +177,8 @@ async def _head_after_failure(execution: Execution) -> HeadState:
 async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any, Any]], Any]) -> Any:
     """`use` the graph of the run, opened as its execution needs it."""
     run = execution.run
-    checkpointer = execution.saver = None if run.temporary else await loop.at_home(fenced_saver(execution.has_lease))
+    fence = Fence(run.run_id, run.attempt, LIVE, execution.has_lease)
+    checkpointer = execution.saver = None if run.temporary else await loop.at_home(fenced_saver(fence))
     config, context = runtime_config(run), run.kwargs.get("context")
     async with open_graph(
         run.graph_id, config, access="threads.create_run", checkpointer=checkpointer, context=context

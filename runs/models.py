@@ -63,6 +63,10 @@ UPDATE runs_run AS run
 RETURNING *
 """
 
+# Finds something while the attempt is its run's live one. Checkpoints are fenced with it: see threads/checkpointer.py.
+LIVE = """SELECT FROM runs_run AS live
+ WHERE live.run_id = given.run AND live.attempt = given.attempt AND live.status = 'running'"""
+
 REMOVE_WITH_THREAD = """
 WITH gone AS (
     DELETE FROM runs_run WHERE run_id = %(run_id)s AND status = 'running' AND attempt = %(attempt)s

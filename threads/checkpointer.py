@@ -36,6 +36,32 @@ UNFIT_TEXT = re.compile("[\0\ud800-\udfff]")
 NO_CHECKPOINT = "00000000-0000-0000-0000-000000000000"
 ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error handler took care of
 
+# langgraph's statements, for an attempt that may have lost its run: a row is written only while the query in the place
+# of `{live}` finds something, which may ask for `given.run` and `given.attempt`. A checkpoint also keeps the run from
+# being taken away until it is committed. Graph tasks' writes may be long, so they only look: a process that vanishes
+# in the middle of them must not hold up whoever takes the run over.
+FENCED_CHECKPOINT = """
+INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+SELECT thread_id, ns, id, parent, checkpoint, metadata FROM (
+    SELECT *, (metadata->>'run_id')::uuid AS run, (metadata->>'run_attempt')::int AS attempt
+      FROM (VALUES (%s::text, %s::text, %s::text, %s::text, %s::jsonb, %s::jsonb))
+        AS sent (thread_id, ns, id, parent, checkpoint, metadata)) AS given
+ WHERE EXISTS ({live} FOR SHARE)
+ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
+DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata
+"""
+FENCED_WRITES = """
+INSERT INTO checkpoint_writes
+    (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+SELECT thread_id, ns, checkpoint_id, task_id, task_path, idx, channel, type, blob
+  FROM (VALUES (%s::text, %s::text, %s::text, %s::text, %s::text, %s::int, %s::text, %s::text, %s::bytea, %s::uuid,
+                %s::int))
+    AS given (thread_id, ns, checkpoint_id, task_id, task_path, idx, channel, type, blob, run, attempt)
+ WHERE EXISTS ({live})
+ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO {conflict}
+"""
+REPLACE = "UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob"
+
 T = TypeVar("T")
 Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
 _pool: Pool | None = None
@@ -182,16 +208,35 @@ class LeaseLost(Exception):
     """The run belongs to another worker by now, so nothing more may be written for it."""
 
 
+@dataclass(frozen=True)
+class Fence:
+    """Whose checkpoints they are, and how long they may be written.
+
+    `holds` says what this process knows of its lease, `live` is the query by which PostgreSQL has the last word.
+    """
+
+    run_id: UUID
+    attempt: int
+    live: str
+    holds: Callable[[], bool]
+
+
 class FencedSaver(Saver):
-    """A saver that writes only while its run's lease holds, and never half of a cancelled graph task.
+    """A saver that writes only while its run's attempt is live, and never half of a cancelled graph task.
+
+    The clock alone would not do: a process that is stopped between its look at the clock and its write, or whose
+    network is, writes when it wakes up. So each statement asks the run's row, and writes nothing when it is too late.
 
     langgraph stores what a cancelled task had written so far beside its error; a resume would then take the task for
     done and skip the rest of it. Only the error is kept here, so the task runs again.
     """
 
-    def __init__(self, pool: Pool, holds: Callable[[], bool]) -> None:
+    def __init__(self, pool: Pool, fence: Fence) -> None:
         super().__init__(pool)
-        self.holds = holds
+        self.fence = fence
+        self.UPSERT_CHECKPOINTS_SQL = FENCED_CHECKPOINT.format(live=fence.live)
+        self.UPSERT_CHECKPOINT_WRITES_SQL = FENCED_WRITES.format(live=fence.live, conflict=REPLACE)
+        self.INSERT_CHECKPOINT_WRITES_SQL = FENCED_WRITES.format(live=fence.live, conflict="NOTHING")
         self.under_way: set[asyncio.Task[Any]] = set()
         self.closed = False
 
@@ -219,8 +264,9 @@ class FencedSaver(Saver):
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
         """Raises LeaseLost."""
+        own: Any = {**metadata, "run_id": str(self.fence.run_id), "run_attempt": self.fence.attempt}
         with self._writing():
-            return await super()._put(config, checkpoint, metadata, new_versions)
+            return await super()._put(config, checkpoint, own, new_versions)
 
     async def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
@@ -232,9 +278,13 @@ class FencedSaver(Saver):
         with self._writing():
             await super()._put_writes(config, writes, task_id, task_path)
 
+    def _dump_writes(self, *arguments: Any) -> Any:
+        own = (self.fence.run_id, self.fence.attempt)
+        return [(*row, *own) for row in super()._dump_writes(*arguments)]
+
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        if self.closed or not self.holds():
+        if self.closed or not self.fence.holds():
             raise LeaseLost
         task = asyncio.current_task()
         if task is None or task in self.under_way:
@@ -247,9 +297,9 @@ class FencedSaver(Saver):
             self.under_way.discard(task)
 
 
-async def fenced_saver(holds: Callable[[], bool]) -> FencedSaver:
-    """A checkpointer for one attempt of a run; `holds` says whether its lease still does."""
-    return FencedSaver(await pool(), holds)
+async def fenced_saver(fence: Fence) -> FencedSaver:
+    """A checkpointer for one attempt of a run."""
+    return FencedSaver(await pool(), fence)
 
 
 async def first_checkpoint_of_run(thread_id: UUID, run_id: UUID) -> dict[str, str]:
