@@ -199,10 +199,15 @@ def _module(entry: GraphEntry) -> ModuleType:
     if not path.is_file():
         raise GraphLoadError(f"Graph '{entry.graph_id}': {path} does not exist.")
     # Each entry gets a module of its own, so that one file listed twice is two graphs.
-    name = f"weft_graph_{entry.graph_id}_{path.stem}".replace("-", "_").replace(".", "_")
+    return import_file(f"weft_graph_{entry.graph_id}_{path.stem}", path)
+
+
+def import_file(name: str, path: Path) -> ModuleType:
+    """The file as a module of the given name. Raises ProjectError, or whatever the module raises."""
+    name = name.replace("-", "_").replace(".", "_")
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
-        raise GraphLoadError(f"Graph '{entry.graph_id}': {path} is not a Python file.")
+        raise ProjectError(f"{path} is not a Python file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     _import_beside(path)

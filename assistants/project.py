@@ -50,6 +50,7 @@ class Project:
     default_configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=dict)
     checkpointer: dict[str, Any] = field(default_factory=dict)
+    store: dict[str, Any] = field(default_factory=dict)
     thread_ttl: ThreadTTL = field(default_factory=ThreadTTL)
 
 
@@ -70,6 +71,7 @@ def project() -> Project:
         default_configs=_json_object("LANGGRAPH_CONFIG"),
         http=_section(document, "http", "LANGGRAPH_HTTP"),
         checkpointer=checkpointer,
+        store=_section(document, "store", "LANGGRAPH_STORE"),
         thread_ttl=_thread_ttl(checkpointer.get("ttl")),
     )
 

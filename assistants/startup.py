@@ -1,14 +1,26 @@
 """What a process does once before it serves: import the graphs, bring their default assistants up to date."""
 
 import gc
+from collections.abc import Callable
 
 from assistants.graphs import assistant_id_of, load_all
 from assistants.models import Assistant, sync_default_assistants
 from assistants.project import project
 
+# What apps above this one have to load or check; none is known here by name. Each raises what must stop the process.
+before_serving: list[Callable[[], object]] = []
+
+
+def load() -> None:
+    """Import the graphs and what else the project names. Raises whatever its modules raise, and ProjectError."""
+    load_all()
+    for check in before_serving:
+        check()
+
 
 def start() -> None:
-    """Raises whatever a graph's module raises, and ProjectError."""
+    """Raises as `load` does."""
+    load()
     configs = project().default_configs
     sync_default_assistants(
         [

@@ -13,6 +13,7 @@ TAGS = (
     ("/threads/{thread_id}/runs", "Thread Runs", "Runs on a thread, which keeps their state."),
     ("/threads", "Threads", "Where state lives: values, checkpoints, history."),
     ("/runs", "Stateless Runs", "Runs on a thread of their own."),
+    ("/store", "Store", "Long-term memory: items in namespaces, shared by all threads."),
     ("/", "System", "The server itself."),
 )
 NOTHING = ({"type": "null"}, {"type": "string", "maxLength": 0})

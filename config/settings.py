@@ -44,6 +44,7 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "config",
     "assistants",
+    "store",
     "threads",
     "runs",
     "console",
@@ -182,6 +183,7 @@ CELERY_BEAT_SCHEDULER = "config.ticks.TickScheduler"
 CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 2.0)},
+    "sweep expired items": {"task": "store.sweep", "schedule": env_float("EXPIRY_SWEEP_SECONDS", 60.0)},
     "forget idempotent answers": {"task": "config.forget_idempotent_answers", "schedule": 3600.0},
 }
 
@@ -204,6 +206,9 @@ RUN_LEASE_RENEWAL_SECONDS = env_float("RUN_LEASE_RENEWAL_SECONDS", 10.0)
 RESUMABLE_STREAM_TTL_SECONDS = env_int("RESUMABLE_STREAM_TTL_SECONDS", 120, least=1)
 EVENT_LOG_MAX_LENGTH = env_int("EVENT_LOG_MAX_LENGTH", 100_000, least=100)
 HEARTBEAT_SECONDS = 5.0
+
+# --- the store -------------------------------------------------------------------------------------------------------
+STORE_MAX_VALUE_BYTES = env_int("STORE_MAX_VALUE_BYTES", 8_388_608, least=1)
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 HTTP_MAX_REQUEST_BODY_BYTES = env_int("HTTP_MAX_REQUEST_BODY_BYTES", 314_572_800, least=1)
@@ -237,6 +242,7 @@ SPECTACULAR_SETTINGS = {
     "POSTPROCESSING_HOOKS": [
         "runs.schema.add_live_routes",
         "runs.schema.add_examples",
+        "store.schema.describe_items",
         "assistants.schema.name_graphs",
         "config.schema.finish",
     ],

@@ -5,6 +5,7 @@ milliseconds, and what they do is claimed in the database, so any number of beat
 """
 
 import logging
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -37,3 +38,18 @@ class TickScheduler(DatabaseScheduler):  # type: ignore[misc]
         finally:
             self.running.discard(name)
             connection.close()
+
+
+class Interval:
+    """Lets a tick do its work only once in a while. Each beat counts for itself; what is done twice does no harm."""
+
+    def __init__(self) -> None:
+        self.begun: float | None = None
+
+    def is_over(self, seconds: float) -> bool:
+        """Whether it is the first time, or so many seconds have passed; then the next interval begins."""
+        now = time.monotonic()
+        over = self.begun is None or now - self.begun >= seconds
+        if over:
+            self.begun = now
+        return over

@@ -20,5 +20,6 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("", include("assistants.urls")),
     path("", include("threads.urls")),
+    path("", include("store.urls")),
     path("", include("runs.urls")),
 ]

@@ -22,6 +22,7 @@ from config import dialect, loop
 from events.writer import LogWriter
 from runs.models import LIVE, CancelAction, Run, RunStatus
 from runs.parts import PartNaming, stream_graph
+from store.opening import open_store
 from threads.checkpointer import Fence, FencedSaver, delete_run_checkpoints, fenced_saver
 from threads.models import HeadState
 from threads.state import as_command, read_head
@@ -181,7 +182,12 @@ async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any,
     checkpointer = execution.saver = None if run.temporary else await loop.at_home(fenced_saver(fence))
     config, context = runtime_config(run), run.kwargs.get("context")
     async with open_graph(
-        run.graph_id, config, access="threads.create_run", checkpointer=checkpointer, context=context
+        run.graph_id,
+        config,
+        access="threads.create_run",
+        checkpointer=checkpointer,
+        store=await open_store(),
+        context=context,
     ) as graph:
         return await use(graph)
 

@@ -12,8 +12,7 @@ from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
 from django.db import InterfaceError, OperationalError, connection
 
-from assistants.graphs import load_all
-from assistants.startup import spare_the_collector
+from assistants.startup import load, spare_the_collector
 from config import loop
 from config.database import drop_dead_connections
 from runs.blocking import block_watch
@@ -30,8 +29,10 @@ RETRY_SECONDS = 0.5
 
 @worker_init.connect
 def prepare(**_: Any) -> None:
-    """Before the first run: import the graphs, so that a broken one stops the worker at once; start the lease watch."""
-    load_all()
+    """Before the first run: import what the project names, so that a broken part stops the worker at once; start the
+    lease watch.
+    """
+    load()
     watch()
     block_watch()
     spare_the_collector()

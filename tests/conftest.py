@@ -20,6 +20,7 @@ from psycopg.conninfo import make_conninfo
 
 from config import loop
 from events import connection as redis_connection
+from store import opening
 from threads import checkpointer
 
 ROOT = Path(__file__).parent.parent
@@ -122,6 +123,7 @@ def _pools_closed_before_their_database(request: pytest.FixtureRequest) -> Itera
         request.getfixturevalue("django_db_setup")
     yield
     loop.run(checkpointer.close())
+    loop.run(opening.close())
     loop.run(redis_connection.close())
 
 

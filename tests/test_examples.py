@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+import operator
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -12,12 +13,15 @@ from langchain_core.messages import AIMessage, AIMessageChunk, HumanMessage, Too
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.store.base import IndexConfig
+from langgraph.store.memory import InMemoryStore
 from langgraph.types import Command
 
-from examples import approval, chat, models, researcher, slow_job, tools
+from examples import approval, chat, embedding, memory, models, researcher, slow_job, tools
 
 ROOT = Path(__file__).parent.parent
 FAST: Any = {"delay": 0}
+EMBED: Any = embedding.embed
 REFUND = {"action": "refund", "args": {"order": "7", "amount": 30.0, "currency": "EUR"}}
 
 
@@ -46,7 +50,7 @@ async def chunks_of_chat(text: str) -> list[AIMessageChunk]:
     return [part[0] async for part in stream if isinstance(part, tuple) and isinstance(part[0], AIMessageChunk)]
 
 
-@pytest.mark.parametrize("graph_id", ["chat", "approval", "researcher", "slow_job"])
+@pytest.mark.parametrize("graph_id", ["chat", "approval", "researcher", "slow_job", "memory"])
 def test_langgraph_json_names_a_graph_that_loads_from_its_path(graph_id: str) -> None:
     config = json.loads((ROOT / "langgraph.json").read_text())
     path, _, name = config["graphs"][graph_id]["path"].partition(":")
@@ -280,3 +284,26 @@ async def test_slow_job_has_defaults() -> None:
 
 async def test_slow_job_with_no_steps_ends_at_once() -> None:
     assert (await served(slow_job.graph).ainvoke({"steps": 0}, thread()))["count"] == 0
+
+
+async def test_memory_keeps_a_fact_once_and_finds_it_by_meaning() -> None:
+    store = InMemoryStore(index=IndexConfig(dims=embedding.DIMS, embed=EMBED, fields=["text"]))
+    graph = served(memory.graph).copy({"store": store})
+
+    async def say(text: str, user: str = "ada") -> str:
+        values = await graph.ainvoke(human(text), thread(), context=memory.Context(user))
+        return str(values["messages"][-1].text)
+
+    for fact in ("I am allergic to peanuts", "my bicycle is red", "I live in Lisbon", "my bicycle is red"):
+        assert await say(f"Please remember that {fact}") == f"I will remember: {fact}"
+    assert len(await store.asearch(("memories", "ada"))) == 3
+    assert (await say("Which colour is my bicycle?")).startswith("You told me: my bicycle is red")
+    assert "nothing about you" in await say("Which colour is my bicycle?", user="bob")
+
+
+def test_embedding_is_the_same_every_time_of_length_one_and_near_for_shared_words() -> None:
+    bike, bikes, tea = embedding.embed(["my red bicycle", "red bicycles", "a cup of tea"])
+    assert embedding.embed_one("my red bicycle") == bike
+    assert all(abs(sum(x * x for x in vector) - 1) < 1e-9 for vector in (bike, bikes, tea))
+    assert sum(map(operator.mul, bike, bikes)) > 0.6 > 0.2 > sum(map(operator.mul, bike, tea))
+    assert embedding.embed([""]) == [[0.0] * embedding.DIMS]

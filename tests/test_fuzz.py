@@ -5,6 +5,7 @@ The requests sent are counted in the test's output (`-rP` shows it) and as its p
 """
 
 import os
+import re
 import sys
 import time
 from collections import Counter
@@ -33,6 +34,9 @@ IDS = ("thread_id", "assistant_id", "run_id", "checkpoint_id")
 UNDECLARED = {400, 405, 413}
 # The thread is there, its history is not: as the reference answers (threads/views.py).
 HALF_DONE = ("POST", "/threads", 201)
+# Two answers of the store have a shape of their own (contract/platform.md 3.1 and 3.4).
+BARE_LABEL = re.compile(rb"Namespace label .+ must be a non-empty string without periods", re.DOTALL)
+KEYLESS = b'{"error":"Key is required"}'
 
 
 class Deadline(requests.Session):
@@ -174,6 +178,8 @@ def complaint_about(case: Case, status: int, headers: dict[str, list[str]], body
     expected = status in UNDECLARED or (case.method, case.path, status) == HALF_DONE
     if case.method.lower() == case.operation.method and str(status) not in declared and not expected:
         return f"{status} is not declared: {body!r}"
+    if case.path.startswith("/store/") and (BARE_LABEL.fullmatch(body) or body == KEYLESS):
+        return ""
     if status < 400 and (case.method, case.path, status) != HALF_DONE:
         return ""
     try:
@@ -201,6 +207,8 @@ def _aim(node: Any, known: Callable[[str], str]) -> None:
             node[key] = known(cast("str", key))
         elif key == "assistant_id" and isinstance(value, str) and len(value) % 4:
             node[key] = "echo"
+        elif isinstance(value, str) and isinstance(key, int) and len(value) % 8:
+            node[key] = value.replace(".", "") or "label"
         elif key in ("after_seconds", "ttl") and isinstance(value, int | float) and not isinstance(value, bool):
             node[key] = min(value, 0.1)
 

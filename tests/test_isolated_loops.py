@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import psycopg
 import pytest
@@ -81,3 +82,12 @@ async def test_runs_on_loops_of_their_own_share_the_pool_and_give_it_back(crashi
         ).fetchone()
     # Django's pool and the graph loop's, in web, worker and beat.
     assert row is not None and row[0] <= 3 * 2 * POOL
+
+
+async def test_a_run_on_a_loop_of_its_own_has_the_store(crashing: LiveServer) -> None:
+    given: Any = {"namespace": ["isolated"], "key": "k", "value": {"text": "red"}}
+    async with get_client(url=crashing.url, timeout=SECONDS) as client:
+        answers: list[Any] = await asyncio.gather(*(client.runs.wait(None, "memo", input=given) for _ in range(5)))
+        assert [answer["found"]["item"]["value"] for answer in answers] == [{"text": "red"}] * 5
+        item: Any = await client.store.get_item(["isolated"], "k")
+        assert item["value"] == {"text": "red"}

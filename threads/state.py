@@ -16,6 +16,7 @@ from langgraph_sdk.runtime import AccessContext
 from assistants.graphs import load_all, open_graph
 from config import dialect
 from config.errors import UNAVAILABLE, BadRequest
+from store.opening import open_store
 from threads.checkpointer import saver
 from threads.models import HeadState
 
@@ -42,7 +43,8 @@ def empty_state(checkpoint: dict[str, Any] | None = None) -> dict[str, Any]:
 @asynccontextmanager
 async def thread_graph(graph_id: str, config: Mapping[str, Any], access: AccessContext) -> AsyncIterator[AnyGraph]:
     """The graph that interprets a thread's checkpoints."""
-    async with open_graph(graph_id, config, access=access, checkpointer=await saver()) as graph:
+    checkpointer, store = await saver(), await open_store()
+    async with open_graph(graph_id, config, access=access, checkpointer=checkpointer, store=store) as graph:
         yield graph
 
 

@@ -1,0 +1,120 @@
+"""langgraph's PostgreSQL store with the semantics of the protocol, for API and graphs alike. Owns the bounds of items.
+
+Source: contract/platform.md 3 and 9.1.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from django.conf import settings
+from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, Result, SearchOp
+from langgraph.store.postgres import AsyncPostgresStore
+
+from config import dialect
+from config.errors import BadRequest
+from config.loop import at_home
+from store import queries
+
+MOST_LABELS = 20
+# Namespace, key and field path are one entry of a b-tree, which takes 2,700 bytes.
+LONGEST_NAMESPACE = LONGEST_KEY = 1000  # bytes of UTF-8, the namespace joined by dots
+LONGEST_FIELD = 400
+MOST_FIELDS = 50
+MOST_ITEMS = 10_000  # in one answer
+LAST_ITEM = 2**62
+LONGEST_TTL = 5e7  # minutes, about a century
+
+
+class UnfitItem(BadRequest, ValueError):
+    """An item, or a question for items, is beyond the store's bounds."""
+
+    shown_to_clients = True
+
+
+class ItemStore(AsyncPostgresStore):
+    """One use of the store: a run, or a request. On any loop: what it does it does on the graph loop.
+
+    Each use has an instance of its own over the shared pool: an instance carries out one batch at a time, and a batch
+    fails as a whole.
+    """
+
+    async def abatch(self, ops: Iterable[Op]) -> list[Result]:
+        """Carry out the operations, or none. Raises UnfitItem, UnsupportedFilter and EmbeddingFailed."""
+        return await at_home(super().abatch([_fit(op) for op in ops]))
+
+    def _get_batch_GET_ops_queries(self, get_ops: Sequence[tuple[int, GetOp]]) -> Any:
+        together: dict[tuple[str, ...], list[tuple[int, GetOp]]] = defaultdict(list)
+        for index, op in get_ops:
+            together[op.namespace].append((index, op))
+        found = []
+        for namespace, items in together.items():
+            refresh = {op.key: any(o.refresh_ttl for _, o in items if o.key == op.key) for _, op in items}
+            text, parameters = queries.get(".".join(namespace), list(refresh), list(refresh.values()))
+            found.append((text, parameters, namespace, [(index, op.key) for index, op in items]))
+        return found
+
+    def _prepare_batch_search_queries(self, search_ops: Sequence[tuple[int, SearchOp]]) -> Any:
+        texts = [(index, op.query) for index, (_, op) in enumerate(search_ops) if op.query and self.index_config]
+        semantic = {index for index, _ in texts}
+        return [queries.search(op, semantic=index in semantic) for index, (_, op) in enumerate(search_ops)], texts
+
+    def _get_batch_list_namespaces_queries(self, list_ops: Sequence[tuple[int, ListNamespacesOp]]) -> Any:
+        return [queries.namespaces(op) for _, op in list_ops]
+
+    def _prepare_batch_PUT_queries(self, put_ops: Sequence[tuple[int, PutOp]]) -> Any:
+        # In one order everywhere, so that two batches wait for each other, not for ever.
+        ordered = sorted(put_ops, key=lambda pair: (pair[1].namespace, pair[1].key))
+        written, embedding = super()._prepare_batch_PUT_queries(ordered)
+        prefixes = [".".join(op.namespace) for _, op in ordered]
+        keys = [op.key for _, op in ordered]
+        before = [queries.forget_expired(prefixes, keys)]
+        if self.index_config:
+            before.append(queries.forget_vectors(prefixes, keys))
+        return [*before, *written], embedding
+
+
+def _fit(op: Op) -> Op:
+    """The operation as the tables take it. Raises UnfitItem."""
+    if isinstance(op, PutOp):
+        _check_address(op.namespace, op.key)
+        return op if op.value is None else _fit_item(op)
+    if isinstance(op, GetOp):
+        _check_address(op.namespace, op.key)
+    elif isinstance(op, SearchOp | ListNamespacesOp):
+        _check_page(op.limit, op.offset)
+    return op
+
+
+def _fit_item(op: PutOp) -> PutOp:
+    if isinstance(op.index, list) and (
+        len(op.index) > MOST_FIELDS or any(_size(path) > LONGEST_FIELD or "\0" in path for path in op.index)
+    ):
+        raise UnfitItem(f"An item is indexed by at most {MOST_FIELDS} fields of {LONGEST_FIELD} bytes each")
+    value = dialect.dumps(op.value)
+    if len(value) > settings.STORE_MAX_VALUE_BYTES:
+        raise UnfitItem(f"The value takes {len(value)} bytes, more than {settings.STORE_MAX_VALUE_BYTES}")
+    plain: Mapping[str, Any] = dialect.plain(op.value)
+    # To a hundred-thousandth of a minute: PostgreSQL reads no interval with an exponent.
+    ttl = None if op.ttl is None else round(min(max(float(op.ttl), 0.0), LONGEST_TTL), 5)
+    return op._replace(value=dict(plain), ttl=ttl)
+
+
+def _check_address(namespace: tuple[str, ...], key: str) -> None:
+    if len(namespace) > MOST_LABELS:
+        raise UnfitItem(f"A namespace has at most {MOST_LABELS} labels")
+    if _size(".".join(namespace)) > LONGEST_NAMESPACE:
+        raise UnfitItem(f"A namespace takes at most {LONGEST_NAMESPACE} bytes")
+    if _size(key) > LONGEST_KEY:
+        raise UnfitItem(f"A key takes at most {LONGEST_KEY} bytes")
+    if "\0" in key:
+        raise UnfitItem("A key cannot contain NUL")
+
+
+def _check_page(limit: int, offset: int) -> None:
+    if not 0 <= limit <= MOST_ITEMS or not 0 <= offset <= LAST_ITEM:
+        raise UnfitItem(f"limit goes from 0 to {MOST_ITEMS}, offset from 0")
+
+
+def _size(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))

@@ -1,0 +1,88 @@
+"""A store for one use: ours over a pool on the graph loop, or the project's own. Opened there, used on any loop."""
+
+import asyncio
+import atexit
+import inspect
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
+from typing import Any
+
+from django.conf import settings
+from langgraph.store.base import BaseStore
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool
+
+from assistants.project import ProjectError
+from config import loop
+from config.database import conninfo
+from store.configuration import find, store_settings
+from store.items import ItemStore
+
+Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
+_pool: Pool | None = None
+_custom: BaseStore | None = None
+_entered = AsyncExitStack()
+_opening = asyncio.Lock()
+
+
+async def open_store() -> BaseStore:
+    """The store of a run or a request. Raises ProjectError, or whatever the project's own store raises."""
+    current = store_settings()
+    if current.path is not None:
+        return await loop.at_home(_open_custom(current.path)) if _custom is None else _custom
+    pool = await loop.at_home(_open_pool()) if _pool is None else _pool
+    return ItemStore(pool, index=current.index, ttl=current.ttl)
+
+
+async def close() -> None:
+    """Give everything back; the next use opens it anew. Call it on the graph loop."""
+    global _pool, _custom, _entered
+    if _pool is not None:
+        closing, _pool = _pool, None
+        await closing.close()
+    if _custom is not None:
+        entered, _custom, _entered = _entered, None, AsyncExitStack()
+        await entered.aclose()
+
+
+async def _open_pool() -> Pool:
+    """A pool of its own: an embedding is computed while a connection waits, and checkpoints must not wait for that."""
+    global _pool
+    async with _opening:
+        if _pool is None:
+            opened: Pool = AsyncConnectionPool(
+                conninfo(),
+                connection_class=AsyncConnection[DictRow],
+                kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
+                min_size=0,
+                max_size=settings.DATABASE_POOL_SIZE,
+                check=AsyncConnectionPool.check_connection,
+                open=False,
+            )
+            await opened.open()
+            _pool = opened
+        return _pool
+
+
+async def _open_custom(path: str) -> BaseStore:
+    """The project's own, entered once a process and left with it."""
+    global _custom
+    async with _opening:
+        if _custom is None:
+            _custom = await _entered_store(path, find(path))
+            atexit.register(lambda: loop.run(close()))
+        return _custom
+
+
+async def _entered_store(path: str, given: Any) -> BaseStore:
+    made = given() if callable(given) and not isinstance(given, BaseStore) else given
+    if inspect.isawaitable(made):
+        made = await made
+    if not isinstance(made, BaseStore):
+        if isinstance(made, AbstractAsyncContextManager):
+            made = await _entered.enter_async_context(made)
+        elif isinstance(made, AbstractContextManager):
+            made = _entered.enter_context(made)
+    if not isinstance(made, BaseStore):
+        raise ProjectError(f"store.path: {path} gives a {type(made).__name__}, not a store.")
+    return made

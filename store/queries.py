@@ -1,0 +1,192 @@
+"""The SQL of the store over langgraph's tables `store` and `store_vectors`: text and parameters, nothing executed.
+
+An expired item is gone from every answer, swept or not. Source: contract/platform.md 3.6, 3.7 and 9.1.
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from langgraph.store.base import ListNamespacesOp, SearchOp
+from langgraph.store.postgres.base import PLACEHOLDER
+
+from config import dialect
+from config.errors import BadRequest
+from config.rest import without_nul
+
+Condition = tuple[str, list[Any]]
+MOST_CONDITIONS = 200
+ROW = "store.prefix, store.key, store.value, store.created_at, store.updated_at"
+LIVE = "(store.expires_at IS NULL OR store.expires_at > now())"
+NEWEST = "store.updated_at DESC, store.prefix, store.key"
+# The best of an item's vectors counts; an item without any comes after all that have one.
+BEST = (
+    " LEFT JOIN LATERAL (SELECT min(v.embedding <=> %s::vector) AS distance FROM store_vectors v"
+    " WHERE v.prefix = store.prefix AND v.key = store.key) best ON true"
+)
+# What somebody else has locked is being written or refreshed already: to wait for it could be to wait for ever.
+REFRESHED = """
+, due AS (
+    SELECT s.prefix, s.key FROM store s JOIN found ON s.prefix = found.prefix AND s.key = found.key
+    WHERE found.refresh AND s.ttl_minutes IS NOT NULL FOR UPDATE OF s SKIP LOCKED),
+refreshed AS (
+    UPDATE store SET expires_at = now() + store.ttl_minutes * interval '1 minute'
+    FROM due WHERE store.prefix = due.prefix AND store.key = due.key)
+"""
+COMPARED = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+NUMERIC = r"^\s*[+-]?([0-9]{1,200}\.?[0-9]{0,200}|\.[0-9]{1,200})([eE][+-]?[0-9]{1,2})?\s*$"
+
+
+class UnsupportedFilter(BadRequest, ValueError):
+    """A filter says something the store cannot compare."""
+
+
+def get(prefix: str, keys: Sequence[str], refresh: Sequence[bool]) -> Condition:
+    """Several items of one namespace, their time to live begun anew where `refresh` says so."""
+    text = (
+        "WITH asked AS (SELECT * FROM unnest(%s::text[], %s::bool[]) AS asked(key, refresh)),"
+        f" found AS MATERIALIZED (SELECT {ROW}, asked.refresh FROM store JOIN asked USING (key)"
+        f" WHERE store.prefix = %s AND {LIVE}){REFRESHED}"
+        " SELECT key, value, created_at, updated_at FROM found"
+    )
+    return text, [list(keys), list(refresh), prefix]
+
+
+def search(op: SearchOp, *, semantic: bool) -> Condition:
+    """The items below a namespace that match the filter: nearest first when `semantic`, else newest first.
+
+    Raises UnsupportedFilter.
+    """
+    conditions = [(LIVE, []), *_below(op.namespace_prefix), *_filters(op.filter or {})]
+    where, parameters = _all(conditions)
+    score, order, tables = "NULL::float8", NEWEST, "store"
+    if semantic:
+        score, order, tables = "1 - best.distance", f"best.distance ASC NULLS LAST, {NEWEST}", f"store{BEST}"
+        parameters = [PLACEHOLDER, *parameters]
+    text = (
+        f"WITH found AS MATERIALIZED (SELECT {ROW}, {score} AS score, %s::bool AS refresh,"
+        f" row_number() OVER (ORDER BY {order}) AS place FROM {tables} WHERE {where}"
+        f" ORDER BY place LIMIT %s OFFSET %s){REFRESHED}"
+        " SELECT prefix, key, value, created_at, updated_at, score FROM found ORDER BY place"
+    )
+    return text, [op.refresh_ttl, *parameters, op.limit, op.offset]
+
+
+def namespaces(op: ListNamespacesOp) -> Condition:
+    """The namespaces that have items, cut to a depth, in the order of their labels."""
+    conditions: list[Condition] = [(LIVE, [])]
+    for match in op.match_conditions or ():
+        path = [str(label) for label in match.path]
+        if match.match_type == "prefix":
+            literal = path[: path.index("*")] if "*" in path else path
+            conditions += [*_below(literal), *_labels(path, "%s")]
+        else:
+            conditions += _labels(path, "cardinality(labels) - %s")
+    where, parameters = _all(conditions)
+    cut = "labels" if op.max_depth is None else f"labels[:{int(op.max_depth)}]"
+    text = (
+        f'SELECT DISTINCT {cut} COLLATE "C" AS truncated_prefix'
+        " FROM store, LATERAL (SELECT string_to_array(store.prefix, '.') AS labels) split"
+        f" WHERE {where} ORDER BY truncated_prefix LIMIT %s OFFSET %s"
+    )
+    return text, [*parameters, op.limit, op.offset]
+
+
+def forget_expired(prefixes: Sequence[str], keys: Sequence[str]) -> Condition:
+    """Delete those of the items whose time was up: what is put in their place is new."""
+    text = (
+        "DELETE FROM store USING unnest(%s::text[], %s::text[]) AS put(prefix, key)"
+        " WHERE store.prefix = put.prefix AND store.key = put.key AND store.expires_at <= now()"
+    )
+    return text, [list(prefixes), list(keys)]
+
+
+def forget_vectors(prefixes: Sequence[str], keys: Sequence[str]) -> Condition:
+    """Delete the vectors of items that get a new value, which need not have as many."""
+    text = (
+        "DELETE FROM store_vectors v USING unnest(%s::text[], %s::text[]) AS put(prefix, key)"
+        " WHERE v.prefix = put.prefix AND v.key = put.key"
+    )
+    return text, [list(prefixes), list(keys)]
+
+
+def _below(labels: Sequence[str]) -> list[Condition]:
+    """Items of the namespace and of those below it, label by label: `user` is not below `use`."""
+    if not labels:
+        return []
+    path = ".".join(labels)
+    escaped = path.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return [("(store.prefix = %s OR store.prefix LIKE %s)", [path, f"{escaped}.%"])]
+
+
+def _labels(path: Sequence[str], place: str) -> list[Condition]:
+    """Each label where it belongs; `*` stands for any one. `place` is a position's SQL, counted from either end."""
+    conditions: list[Condition] = [("cardinality(labels) >= %s", [len(path)])] if path else []
+    for index, label in enumerate(path):
+        position = index + 1 if place == "%s" else len(path) - 1 - index
+        if label != "*":
+            conditions.append((f"labels[{place}::int] = %s", [position, label]))
+    return conditions
+
+
+def _filters(wanted: dict[str, Any]) -> list[Condition]:
+    found = [_matching([without_nul(key)], part) for key, part in wanted.items()]
+    if sum(len(parameters) for _, parameters in found) > MOST_CONDITIONS * 4:
+        raise UnsupportedFilter(f"A filter can have about {MOST_CONDITIONS} conditions")
+    return found
+
+
+def _matching(path: list[str], wanted: Any) -> Condition:
+    """A condition on the part of an item's value at `path`."""
+    if not isinstance(wanted, dict):
+        return _equal(path, wanted)
+    if any(key.startswith("$") for key in wanted):
+        return _all(_compared(path, operator, operand) for operator, operand in wanted.items())
+    is_object: Condition = ("jsonb_typeof(store.value #> %s::text[]) = 'object'", [path])
+    return _all([is_object, *(_matching([*path, without_nul(key)], part) for key, part in wanted.items())])
+
+
+def _equal(path: list[str], wanted: Any) -> Condition:
+    """What is missing counts as null."""
+    return "coalesce(store.value #> %s::text[], 'null') = %s::jsonb", [path, dialect.dumps_text(wanted)]
+
+
+def _compared(path: list[str], operator: str, operand: Any) -> Condition:
+    if operator == "$eq":
+        return _equal(path, operand)
+    if operator == "$ne":
+        text, parameters = _equal(path, operand)
+        return f"NOT ({text})", parameters
+    if operator not in COMPARED:
+        raise UnsupportedFilter(f"Unsupported operator: {operator}")
+    if isinstance(operand, bool) or not isinstance(operand, int | float | str):
+        raise UnsupportedFilter(f"{operator} compares numbers or texts only")
+    number = _number(operand)
+    if number is None:
+        return (
+            "CASE WHEN jsonb_typeof(store.value #> %s::text[]) = 'string'"
+            f' THEN (store.value #>> %s::text[]) COLLATE "C" {COMPARED[operator]} %s ELSE false END',
+            [path, path, without_nul(str(operand))],
+        )
+    return (
+        "CASE WHEN jsonb_typeof(store.value #> %s::text[]) = 'number' OR store.value #>> %s::text[] ~ %s"
+        f" THEN (store.value #>> %s::text[])::numeric {COMPARED[operator]} %s::numeric ELSE false END",
+        [path, path, NUMERIC, path, number],
+    )
+
+
+def _number(operand: int | float | str) -> str | None:
+    """The operand as a numeric's text; None for a text that is no number."""
+    try:
+        number = float(operand)
+    except (ValueError, OverflowError):
+        return None
+    return repr(number) if math.isfinite(number) else None
+
+
+def _all(conditions: Iterable[Condition]) -> Condition:
+    texts, parameters = [], []
+    for text, values in conditions:
+        texts.append(text)
+        parameters += values
+    return " AND ".join(f"({text})" for text in texts) or "TRUE", parameters
