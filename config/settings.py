@@ -205,6 +205,11 @@ RUN_LEASE_RENEWAL_SECONDS = env_float("RUN_LEASE_RENEWAL_SECONDS", 10.0)
 # --- streams ---------------------------------------------------------------------------------------------------------
 RESUMABLE_STREAM_TTL_SECONDS = env_int("RESUMABLE_STREAM_TTL_SECONDS", 120, least=1)
 EVENT_LOG_MAX_LENGTH = env_int("EVENT_LOG_MAX_LENGTH", 100_000, least=100)
+# By default as old as the first part of a run can be while the run can still be replayed.
+EVENT_LOG_MAX_AGE_SECONDS = env_float("EVENT_LOG_MAX_AGE_SECONDS", BG_JOB_TIMEOUT_SECS + RESUMABLE_STREAM_TTL_SECONDS)
+EVENT_LOG_COMPRESS_BYTES = env_int("EVENT_LOG_COMPRESS_BYTES", 16_384, least=1)
+MAX_STREAM_CHUNK_SIZE_BYTES = env_int("MAX_STREAM_CHUNK_SIZE_BYTES", 128 * 1024 * 1024, least=1024)
+STREAM_SEND_TIMEOUT_SECONDS = env_float("STREAM_SEND_TIMEOUT_SECONDS", 60.0)
 HEARTBEAT_SECONDS = 5.0
 
 # --- the store -------------------------------------------------------------------------------------------------------

@@ -1,48 +1,38 @@
 """The event log: append, read, follow. One ordered, replayable Redis stream a thread; knows nothing of runs but ids.
 
-Ids are Redis's own `ms-seq`, strictly increasing within a stream whatever the clock does.
+Ids are `ms-number`: strictly increasing whatever the clock does, and the number counts the log's parts, so that a
+reader sees when parts are missing.
 """
 
 import asyncio
 import logging
+import zlib
 from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.conf import settings
 from redis.exceptions import RedisError
 
-from events import bell
-from events.connection import client, script
+from events import bell, scripts
+from events.connection import script
+from events.reading import reader
 
 logger = logging.getLogger(__name__)
 
 BEGINNING = "0-0"
-NEVER = f"{2**63}-0"  # behind every id there will be
 END = "__end__"  # the event of the part that closes a run; never shown to clients
-PAGE = 1000  # parts read at once
-# One script appends a batch, refreshes the expiry and rings: one round trip however many parts. It remembers who wrote
-# what: a batch that is sent again because its answer got lost is not written twice, and what an old attempt sends when
-# a later one writes already, or the run is over, is not written at all.
-APPEND = """
-local attempt, batch = tonumber(ARGV[6]), tonumber(ARGV[7])
-local known = attempt > 0 and redis.call('GET', KEYS[2])
-if known then
-    local by, number, id = string.match(known, '(%d+) (%d+) (.+)')
-    if tonumber(by) > attempt then return false end
-    if tonumber(by) == attempt and tonumber(number) >= batch then return id end
-end
-local last
-for i = 8, #ARGV, 2 do
-    last = redis.call('XADD', KEYS[1], 'MAXLEN', '~', ARGV[1], '*', 'r', ARGV[3], 'e', ARGV[i], 'd', ARGV[i + 1])
-end
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-if attempt > 0 then
-    redis.call('SET', KEYS[2], string.format('%.0f %.0f %s', attempt, batch, last), 'PX', ARGV[2])
-end
-redis.call('PUBLISH', ARGV[4], ARGV[5])
-return last
-"""
+# The event of a part that says: here parts are missing, of its run, or of any run when it names none. Never shown.
+GAP = "__gap__"
+TRIMMED = b'"trimmed"'  # the data of a GAP: the log kept later parts only, whoever reads is too slow
+RESTARTED = b'"restarted"'  # Redis lost the log, and it began anew
+EXPIRED = b'"expired"'  # the log's time was up; who had read to its end has missed nothing
+UNWRITTEN = b'"unwritten"'  # Redis was away for too long while they were made
+PAGE, FIRST_PAGE = 1000, 50  # parts read at once
+PAGE_BYTES = 1024 * 1024  # about what a page may hold, judged by the page before
+LOOKED_AT_ONCE = 500  # streams in one round trip
+CHEAP = 1  # zlib's fastest level
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,68 +63,166 @@ class Superseded(Exception):
 async def append(stream: str, run_id: str, parts: Sequence[Part], *, turn: Turn = ANY_TURN, last: bool = False) -> str:
     """Write the parts of one run in order, then ring; returns the id of the last. `parts` must not be empty.
 
-    The same turn again writes nothing more. `last` says the run is over: the log is kept RESUMABLE_STREAM_TTL_SECONDS
-    from now, else as long as a run may take. Raises RedisError and Superseded.
+    The same turn again writes nothing more. `last` says the run is over: once no run writes, the log is kept
+    RESUMABLE_STREAM_TTL_SECONDS, before that as long as a run may take. Raises RedisError and Superseded.
     """
-    seconds = settings.RESUMABLE_STREAM_TTL_SECONDS + (0 if last else settings.BG_JOB_TIMEOUT_SECS)
-    limits = (settings.EVENT_LOG_MAX_LENGTH, int(seconds * 1000))
-    arguments: list[str | bytes | int] = [*limits, run_id, bell.redis_channel(), bell.published(stream), *turn]
+    kept = settings.RESUMABLE_STREAM_TTL_SECONDS * 1000
+    arguments: list[str | bytes | int] = [
+        settings.EVENT_LOG_MAX_LENGTH,
+        int(settings.EVENT_LOG_MAX_AGE_SECONDS * 1000),
+        kept,
+        kept + int(settings.BG_JOB_TIMEOUT_SECS * 1000),
+        run_id,
+        int(last),
+        bell.redis_channel(),
+        bell.published(stream),
+        *turn,
+    ]
     for part in parts:
-        arguments += (part.event, part.data)
-    keys = [_key(stream), f"{_key(stream)}:{run_id}"]
-    written: bytes | None = await script(APPEND)(keys=keys, args=arguments)
+        arguments += (part.event, *_packed(part.data))
+    keys = _keys(stream)
+    written: bytes | None = await script(scripts.APPEND)(keys=[*keys, f"{keys[0]}:{run_id}"], args=arguments)
     if written is None:
         raise Superseded
     return written.decode()
 
 
 async def read(stream: str, after: str, limit: int = PAGE) -> list[Part]:
-    """The parts behind the id `after`, oldest first, at most `limit`. Raises RedisError."""
-    rows: Any = await client().xrange(_key(stream), min=f"({after}", count=limit)
-    return [Part(f[b"r"].decode(), f[b"e"].decode(), f[b"d"], row.decode()) for row, f in rows]
+    """The parts behind the id `after`, oldest first, at most `limit`; a GAP before them where some are missing.
+
+    Raises RedisError.
+    """
+    rows = await reader().rows(_keys(stream)[0], after, limit)
+    parts = [Part(f[b"r"].decode(), f[b"e"].decode(), _unpacked(f), row.decode()) for row, f in rows]
+    missing = _gap(after, parts[0].id) if parts else None
+    return [Part("", GAP, missing, after), *parts] if missing else parts
 
 
 async def tail(stream: str) -> str:
     """The id of the newest part; BEGINNING when there is none. Raises RedisError."""
-    rows: Any = await client().xrevrange(_key(stream), count=1)
-    return str(rows[0][0].decode()) if rows else BEGINNING
+    found: bytes | None = await script(scripts.TAIL)(keys=_keys(stream))
+    return found.decode() if found else BEGINNING
 
 
 async def follow(stream: str, after: str, idle: float) -> AsyncIterator[list[Part]]:
-    """The parts behind `after` as they come, for ever; an empty list whenever `idle` seconds pass without one.
+    """The parts behind `after` as they come, until the stream is deleted.
 
-    Without Redis it yields empty lists, so that whoever follows can look at the rows instead.
+    An empty list every `idle` seconds, when somebody nudges the stream's followers (bell.nudge), and once a second
+    while Redis is away, so that whoever follows can look at something else.
     """
-    async with bell.listening(stream) as rung:
+    limit = FIRST_PAGE
+    async with bell.listening(stream, after) as listener, _nudged_every(idle, listener):
+        bell.switchboard().look_for_ever(_news)
         while True:
-            rung.clear()
-            try:
-                parts = await read(stream, after)
-            except RedisError:
-                logger.warning("The event log cannot be read", exc_info=True)
-                await asyncio.sleep(min(idle, 1.0))
+            listener.clear()
+            if listener.gone:
+                return
+            if listener.grew:
+                listener.grew = False
+                try:
+                    parts = await read(stream, after, limit)
+                except RedisError:
+                    logger.warning("The event log cannot be read", exc_info=True)
+                    listener.grew = True
+                    await asyncio.sleep(min(idle, 1.0))
+                    yield []
+                    continue
+                if parts:
+                    after = listener.after = parts[-1].id
+                    listener.grew = listener.grew or len(parts) >= limit
+                    limit = _next_limit(parts)
+                    yield parts
+                    continue
+            if listener.nudged:
+                listener.nudged = False
                 yield []
-                continue
-            if parts:
-                after = parts[-1].id
-                yield parts
-            elif not await _rang(rung, idle):
-                yield []
+            elif not listener.grew:
+                await listener.wait()
+
+
+async def stored(stream: str, after: str) -> AsyncIterator[list[Part]]:
+    """What the log has behind `after`, and an empty list at its end. Raises RedisError."""
+    limit = FIRST_PAGE
+    while parts := await read(stream, after, limit):
+        after, limit = parts[-1].id, _next_limit(parts)
+        yield parts
+    yield []
 
 
 async def delete(stream: str) -> None:
-    """Forget the stream. Raises RedisError."""
-    await client().delete(_key(stream))
+    """Forget the stream and end whoever follows it. Raises RedisError."""
+    ring = (bell.redis_channel(), bell.published(stream, bell.GONE))
+    await script(scripts.DELETE)(keys=_keys(stream), args=ring)
 
 
-async def _rang(rung: asyncio.Event, seconds: float) -> bool:
+def ordinal(part_id: str) -> tuple[int, int]:
+    """An id as numbers that compare as the log is ordered."""
+    milliseconds, _, number = part_id.partition("-")
+    return int(milliseconds), int(number or 0)
+
+
+def _gap(after: str, first: str) -> bytes | None:
+    """What kind of gap lies between a reader's position and the part it read first; None when there is none."""
+    (then, position), (now, number) = ordinal(after), ordinal(first)
+    # No part has the number 0: that position is a beginning, or made up by a client.
+    if position == 0 or number == position + 1:
+        return None
+    if number > position:
+        return TRIMMED
+    return EXPIRED if now - then > settings.RESUMABLE_STREAM_TTL_SECONDS * 1000 else RESTARTED
+
+
+def _next_limit(parts: Sequence[Part]) -> int:
+    """How many parts like these make a page."""
+    size = sum(len(part.data) for part in parts) // len(parts) + 1
+    return max(1, min(PAGE, PAGE_BYTES // size))
+
+
+@asynccontextmanager
+async def _nudged_every(seconds: float, listener: bell.Listener) -> AsyncIterator[None]:
+    """A timer and no more: a timeout for each wait would cost an idle viewer most of what it costs."""
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def nudge() -> None:
+        nonlocal timer
+        listener.nudge()
+        timer = loop.call_later(seconds, nudge)
+
+    timer = loop.call_later(seconds, nudge)
     try:
-        async with asyncio.timeout(seconds):
-            await rung.wait()
-    except TimeoutError:
-        return False
-    return True
+        yield
+    finally:
+        timer.cancel()
 
 
-def _key(stream: str) -> str:
-    return f"{settings.REDIS_KEY_PREFIX}events:{stream}"
+async def _news(positions: Sequence[tuple[str, str]]) -> list[bool]:
+    """Which streams have something behind the positions; nothing is known while Redis is away."""
+    found: list[bool] = []
+    try:
+        for start in range(0, len(positions), LOOKED_AT_ONCE):
+            page = positions[start : start + LOOKED_AT_ONCE]
+            keys = [_keys(stream)[0] for stream, _ in page]
+            found += map(bool, await script(scripts.NEWS)(keys=keys, args=[after for _, after in page]))
+    except RedisError:
+        logger.debug("The event logs cannot be looked at", exc_info=True)
+        return [False] * len(positions)
+    return found
+
+
+def _packed(data: bytes) -> tuple[str, bytes]:
+    """The field a part's data is stored in, and how: large data is compressed where that makes it smaller."""
+    if len(data) >= settings.EVENT_LOG_COMPRESS_BYTES:
+        packed = zlib.compress(data, CHEAP)
+        if len(packed) < len(data):
+            return "z", packed
+    return "d", data
+
+
+def _unpacked(fields: dict[bytes, bytes]) -> bytes:
+    packed = fields.get(b"z")
+    return fields[b"d"] if packed is None else zlib.decompress(packed)
+
+
+def _keys(stream: str) -> list[str]:
+    return [f"{settings.REDIS_KEY_PREFIX}events:{stream}", f"{settings.REDIS_KEY_PREFIX}head:{stream}"]

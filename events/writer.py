@@ -6,11 +6,14 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
+from django.conf import settings
 from redis.exceptions import RedisError
 
+from config import dialect
 from config.loop import at_home
-from events.log import Part, Superseded, Turn, append
+from events.log import GAP, UNWRITTEN, Part, Superseded, Turn, append
 
 logger = logging.getLogger(__name__)
 
@@ -24,9 +27,10 @@ GIVE_UP_SECONDS = 60.0
 class LogWriter:
     """The outgoing parts of one run. When it is full `put` waits, so the graph runs no faster than Redis takes it.
 
-    Without Redis for 60 s the parts at hand are dropped and the run goes on: its state is in PostgreSQL, and whoever
-    follows is told from there. Parts of an attempt that is no longer the live one are dropped, too: `holds` says what
-    this process knows of that, the log knows the rest.
+    Without Redis for 60 s all further parts are dropped and the run goes on: its state is in PostgreSQL. A GAP in the
+    log says so, and whoever follows is told from there. A part that is too large becomes an error event. Parts of an
+    attempt that is no longer the live one are dropped, too: `holds` says what this process knows of that, the log
+    knows the rest.
     """
 
     def __init__(self, stream: str, run_id: str, attempt: int, holds: Callable[[], bool]) -> None:
@@ -39,12 +43,15 @@ class LogWriter:
         self.size = 0
         self.timer: asyncio.TimerHandle | None = None
         self.flushing: asyncio.Task[None] | None = None
-        self.lost = False
+        self.lost = False  # no more is written
+        self.gave_up = False  # because Redis did not answer
 
     async def put(self, event: str, data: bytes) -> None:
         """Add a part; waits only while the buffer is full."""
         if self.lost:
             return
+        if len(data) > settings.MAX_STREAM_CHUNK_SIZE_BYTES:
+            event, data = "error", dialect.dumps(_too_large(event, len(data)))
         self.waiting.append(Part(self.run_id, event, data))
         self.size += len(data)
         if self.flushing is None and self.timer is None:
@@ -58,6 +65,10 @@ class LogWriter:
             self._start()
         if self.flushing is not None:
             await asyncio.shield(self.flushing)
+        if self.gave_up and self.holds():
+            with suppress(RedisError, Superseded):
+                turn = Turn(self.attempt, self.batches + 1)
+                await at_home(append(self.stream, self.run_id, [Part(self.run_id, GAP, UNWRITTEN)], turn=turn))
 
     def _start(self) -> None:
         if self.timer is not None:
@@ -88,8 +99,15 @@ class LogWriter:
             except RedisError as error:
                 if time.monotonic() > deadline:
                     logger.error("Parts of run %s are lost, the event log did not answer: %s", self.run_id, error)
+                    self.gave_up = True
                     break
                 await asyncio.sleep(pause)
                 pause = min(pause * 2, 2.0)
         self.lost = True
         self.waiting.clear()
+
+
+def _too_large(event: str, size: int) -> dict[str, str]:
+    limit = settings.MAX_STREAM_CHUNK_SIZE_BYTES
+    message = f"An event ({event}) of {size} bytes is larger than MAX_STREAM_CHUNK_SIZE_BYTES ({limit})."
+    return {"error": "StreamChunkTooLarge", "message": message}

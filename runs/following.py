@@ -11,38 +11,98 @@ import orjson
 from django.conf import settings
 
 from config import dialect
-from config.database import in_thread
 from events import log
 from events.log import Part
-from runs.models import IN_FLIGHT, Run
+from runs import lookout
+from runs.models import IN_FLIGHT, Run, RunStatus
 from threads.models import Thread, ThreadStatus
 
-
-def in_flight(run_id: UUID) -> bool:
-    """Whether the run is pending or running; a run that is gone is not."""
-    return Run.objects.filter(run_id=run_id, status__in=IN_FLIGHT).exists()
-
-
-async def parts_of(thread_id: UUID, run_id: UUID, after: str) -> AsyncIterator[list[Part]]:
-    """The run's parts behind `after` until it is over; an empty list at least every HEARTBEAT_SECONDS."""
-    wanted = str(run_id)
-    async for parts in log.follow(str(thread_id), after, settings.HEARTBEAT_SECONDS):
-        mine = [part for part in parts if part.run_id == wanted]
-        ended = bool(mine) and mine[-1].event == log.END
-        yield mine[:-1] if ended else mine
-        if ended or (not parts and not await in_thread(in_flight, run_id)):
-            return
+LOST = {"error": "EventsLost", "message": "Events of this run were lost before they could be shown."}
+BEHIND = {
+    "error": "EventsLost",
+    "message": "This viewer is too slow: the event log has dropped events that it had not read yet.",
+}
 
 
-async def stored_parts(thread_id: UUID, run_id: UUID, after: str) -> AsyncIterator[list[Part]]:
-    """What the log still has of a run that is over."""
-    wanted = str(run_id)
-    while parts := await log.read(str(thread_id), after):
-        after = parts[-1].id
-        mine = [part for part in parts if part.run_id == wanted]
-        yield [part for part in mine if part.event != log.END]
-        if mine and mine[-1].event == log.END:
-            return
+class EventsLost(Exception):
+    """Not all parts of the run can be shown, and no more will be; `ending` says what to show instead."""
+
+    def __init__(self, *, gap: bool) -> None:
+        super().__init__()
+        self.gap = gap  # parts are known to be missing; else only the run's end was not in the log
+
+
+async def parts_of(
+    thread_id: UUID, run_id: UUID, after: str, *, live: bool, whole: bool = False
+) -> AsyncIterator[list[Part]]:
+    """The run's parts behind `after` until it is over; an empty list at least every HEARTBEAT_SECONDS.
+
+    Not `live` is what the log still has of a run that is over; `whole` says that `after` is the run's beginning. Where
+    parts are missing nothing more is shown until the run is over: raises EventsLost then.
+    """
+    stream = str(thread_id)
+    reading = _Reading(str(run_id), whole=whole)
+    with lookout.runs().watching(run_id, stream, known=True) as watch:
+        source = log.follow(stream, after, settings.HEARTBEAT_SECONDS) if live else log.stored(stream, after)
+        async for parts in source:
+            yield reading.shown(parts)
+            if reading.ended or reading.behind or (not parts and (watch.over or not live)):
+                break
+        else:
+            return  # the thread is deleted
+    if reading.lost or not reading.ended:
+        raise EventsLost(gap=reading.lost)
+
+
+class _Reading:
+    """What one viewer of a run has made of the log so far."""
+
+    def __init__(self, run_id: str, *, whole: bool) -> None:
+        self.run_id = run_id
+        self.begun = not whole
+        self.lost = self.behind = self.ended = False
+
+    def shown(self, parts: list[Part]) -> list[Part]:
+        """Those of the parts that may be shown: the run's own, before the first gap."""
+        return [part for part in parts if self._shows(part)]
+
+    def _shows(self, part: Part) -> bool:
+        if part.event == log.GAP and part.run_id in ("", self.run_id):
+            self.lost = True
+            self.behind = self.behind or part.data == log.TRIMMED
+        if part.run_id != self.run_id or part.event == log.GAP:
+            return False
+        if part.event == log.END:
+            self.ended = self.begun = True
+            return False
+        # A run that is watched from its beginning begins with its metadata, or the log has lost that.
+        self.lost = self.lost or not (self.begun or part.event == "metadata")
+        self.begun = True
+        return not self.lost
+
+
+def ending(run_id: UUID, *, gap: bool) -> list[tuple[str, bytes]]:
+    """What is shown in place of parts that are lost: event names and data. The run's status and what it left."""
+    run = Run.objects.filter(run_id=run_id).select_related("thread").first()
+    if run is None:
+        return [("error", dialect.dumps(LOST))] if gap else []
+    if run.status in IN_FLIGHT:
+        return [("error", dialect.dumps(BEHIND))]
+    metadata = {"run_id": str(run_id), "attempt": run.attempt, "status": run.shown_status}
+    shown = [("metadata", dialect.dumps(metadata))]
+    if run.status in (RunStatus.ERROR, RunStatus.TIMEOUT):
+        return [*shown, ("error", dialect.dumps(run.error))]
+    return [*shown, ("values", _values_of(run.thread))]
+
+
+def _values_of(thread: Thread) -> bytes:
+    values = thread.values if isinstance(thread.values, dict) else {}
+    pending = _pending(thread)
+    return dialect.dumps({**values, "__interrupt__": pending} if pending else values)
+
+
+def _pending(thread: Thread) -> list[Any]:
+    return [interrupt for interrupts in thread.interrupts.values() for interrupt in interrupts]
 
 
 class Answer:
@@ -74,14 +134,16 @@ class Answer:
         return self.values
 
 
-def thread_answer(thread_id: UUID) -> bytes:
-    """What `wait` and `join` answer when the stream did not say: what the thread's row holds."""
+def thread_answer(thread_id: UUID, *, gap: bool = False) -> bytes:
+    """What `wait` and `join` answer when the stream did not say: what the thread's row holds.
+
+    `gap` says that the stream would have said, and that its events are lost.
+    """
     thread = Thread.objects.filter(thread_id=thread_id).first()
     if thread is None:
-        return b"{}"
+        return dialect.dumps({"__error__": LOST} if gap else {})
     if thread.status == ThreadStatus.ERROR:
         return dialect.dumps({"__error__": thread.error})
     if thread.status == ThreadStatus.INTERRUPTED and thread.interrupts:
-        pending = [interrupt for interrupts in thread.interrupts.values() for interrupt in interrupts]
-        return dialect.dumps({"__interrupt__": pending})
+        return dialect.dumps({"__interrupt__": _pending(thread)})
     return dialect.dumps(thread.values if thread.values is not None else {})

@@ -13,9 +13,9 @@ from typing import Any
 from uuid import UUID
 
 import orjson
-from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 
+from config import sse
 from config.database import in_thread
 from config.errors import NotFound, without_body
 from config.idempotency import REPLAYED, once_created
@@ -29,10 +29,11 @@ from runs.parts import matches
 from runs.requests import caller_of, endpoint
 from runs.serializers import StatefulRunBody, StatelessRunBody, cancel_action
 
-HEARTBEAT = b": heartbeat\r\n\r\n"
-SSE = "text/event-stream; charset=utf-8"
-NOT_FOUND_FRAME = b'event: error\r\ndata: {"error":"HTTPException","message":"404: Run not found"}\r\n\r\n'
+NOT_FOUND_FRAME = sse.frame("error", b'{"error":"HTTPException","message":"404: Run not found"}')
+BEGINNINGS = ("-1", "-", "0", "0-0")
 EVENT_ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
+# An id from further ahead is none of ours, however the clocks differ.
+FUTURE_MS = 60_000
 _detached: set["asyncio.Task[Any]"] = set()
 
 
@@ -48,6 +49,7 @@ class View:
     show_ids: bool = False
     cancel_on_disconnect: bool = False
     replayed: bool = False  # the request that created the run came before
+    whole: bool = False  # `after` is where the run begins
 
     @property
     def content_location(self) -> str:
@@ -61,8 +63,11 @@ class View:
 
     def parts(self) -> AsyncIterator[list[Part]]:
         """The run's parts, and an empty list now and then."""
-        follow = following.parts_of if self.live else following.stored_parts
-        return follow(self.thread_id, self.run_id, self.after)
+        return following.parts_of(self.thread_id, self.run_id, self.after, live=self.live, whole=self.whole)
+
+    def frame(self, part: Part) -> bytes:
+        """One part as a server-sent event."""
+        return sse.frame(part.event, part.data, part.id if self.show_ids else None)
 
 
 @endpoint("POST")
@@ -99,18 +104,20 @@ async def join_stream(request: HttpRequest, run_id: str, thread_id: str | None =
     since = request.headers.get("Last-Event-ID", "")
     run, tail = await _find(run_uuid, thread_uuid)
     if run is None:
-        return _streaming(_just(NOT_FOUND_FRAME), SSE, {})
+        return sse.response(_just(NOT_FOUND_FRAME))
+    position, live = _position(since), run.status in IN_FLIGHT
     view = View(
         run.thread_id,
         run.run_id,
-        after=_position(since, tail),
-        live=run.status in IN_FLIGHT,
-        modes=_modes(request.GET.getlist("stream_mode")),
+        after=position or tail,
+        live=live,
+        modes=listed(request.GET.getlist("stream_mode")),
         show_ids=bool(since) or run.kwargs["resumable"],
         cancel_on_disconnect=is_true(request.GET.get("cancel_on_disconnect")),
+        whole=position == log.BEGINNING,
     )
-    if not since and not view.live:
-        return _sse_headers(_just(b""), view.content_location)
+    if position is None and not live:
+        return _sse_with(_just(b""), view.content_location)
     return _sse(view, view.content_location)
 
 
@@ -166,6 +173,7 @@ async def _view_once(request: HttpRequest, create: Callable[[], Run], body: dict
         show_ids=run["resumable"],
         cancel_on_disconnect=body.get("on_disconnect") == "cancel",
         replayed=replayed,
+        whole=True,
     )
 
 
@@ -188,85 +196,61 @@ def _get(run_id: UUID, thread_id: UUID | None) -> Run | None:
     return (found.filter(thread_id=thread_id) if thread_id else found).first()
 
 
-def _modes(given: list[str]) -> list[str]:
-    """The union of repeated parameters, each a mode or a JSON array of them."""
-    modes: list[str] = []
+def listed(given: list[str]) -> list[str]:
+    """The union of repeated parameters, each a word or a JSON array of them."""
+    words: list[str] = []
     for text in filter(None, given):
         if text.startswith("["):
             try:
-                modes += [str(mode) for mode in orjson.loads(text)]
+                words += [str(word) for word in orjson.loads(text)]
                 continue
             except (ValueError, TypeError):
                 pass
-        modes.append(text)
-    return modes
+        words.append(text)
+    return words
 
 
-def _position(last_event_id: str, tail: str) -> str:
-    """Where to go on from: `-1`, `-`, `0` mean the beginning; nothing, no id or one still to come mean the end."""
-    if last_event_id in ("-1", "-", "0"):
+def _position(last_event_id: str) -> str | None:
+    """Where to go on from: `-1`, `-`, `0` mean the beginning; None for nothing, no id, and one still to come."""
+    if last_event_id in BEGINNINGS:
         return log.BEGINNING
-    given = EVENT_ID.fullmatch(last_event_id)
-    if given is None or _ordinal(last_event_id) > _ordinal(tail):
-        return tail
-    return last_event_id
-
-
-def _ordinal(event_id: str) -> tuple[int, int]:
-    milliseconds, _, sequence = event_id.partition("-")
-    return int(milliseconds), int(sequence or 0)
+    if not EVENT_ID.fullmatch(last_event_id):
+        return None
+    milliseconds, _ = log.ordinal(last_event_id)
+    return None if milliseconds > time.time() * 1000 + FUTURE_MS else last_event_id
 
 
 # --- framing ----------------------------------------------------------------------------------------------------------
 
 
-def frame(part: Part, show_id: bool) -> bytes:
-    """One server-sent event."""
-    event = part.event.replace("\r", "").replace("\n", "").encode()
-    if show_id:
-        return b"event: %b\r\ndata: %b\r\nid: %b\r\n\r\n" % (event, part.data, part.id.encode())
-    return b"event: %b\r\ndata: %b\r\n\r\n" % (event, part.data)
-
-
 def _sse(view: View, content_location: str) -> StreamingHttpResponse:
-    return _sse_headers(_frames(view), content_location, view.replay_headers)
+    return _sse_with(sse.beating(_chunks(view)), content_location, view.replay_headers)
 
 
-def _sse_headers(
+def _sse_with(
     body: AsyncIterator[bytes], content_location: str, more: dict[str, str] | None = None
 ) -> StreamingHttpResponse:
-    headers = {
-        **(more or {}),
-        "Location": f"{content_location}/stream",
-        "Content-Location": content_location,
-        "Cache-Control": "no-store",
-        "X-Accel-Buffering": "no",
-    }
-    return _streaming(body, SSE, headers)
+    locations = {"Location": f"{content_location}/stream", "Content-Location": content_location}
+    return sse.response(body, {**(more or {}), **locations})
 
 
 def _json(view: View, *, fall_back: bool = True) -> StreamingHttpResponse:
     headers = {"Location": f"{view.content_location}/join", "Content-Location": view.content_location}
-    headers.update(view.replay_headers)
-    return _streaming(_document(view, fall_back=fall_back), "application/json", headers)
+    body = _document(view, fall_back=fall_back)
+    return StreamingHttpResponse(body, content_type="application/json", headers={**headers, **view.replay_headers})
 
 
-def _streaming(body: AsyncIterator[bytes], content_type: str, headers: dict[str, str]) -> StreamingHttpResponse:
-    return StreamingHttpResponse(body, content_type=content_type, headers=headers)
-
-
-async def _frames(view: View) -> AsyncIterator[bytes]:
-    """The run's events as frames; those read at once go out in one chunk."""
-    finished, beat_at = False, time.monotonic() + settings.HEARTBEAT_SECONDS
+async def _chunks(view: View) -> AsyncIterator[bytes]:
+    """The run's events as frames; those read at once go out in one chunk. Where events are lost, how the run ended."""
+    finished = False
     try:
         async for parts in view.parts():
-            shown = [frame(part, view.show_ids) for part in parts if matches(part.event, view.modes)]
-            if not shown and time.monotonic() >= beat_at:
-                shown.append(HEARTBEAT)
-            if shown:
-                beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS
-                yield b"".join(shown)
+            yield b"".join([view.frame(part) for part in parts if matches(part.event, view.modes)])
         finished = True
+    except following.EventsLost as lost:
+        finished = True
+        for event, data in await in_thread(following.ending, view.run_id, gap=lost.gap):
+            yield sse.frame(event, data)
     finally:
         if not finished:
             _disconnected(view)
@@ -274,24 +258,29 @@ async def _frames(view: View) -> AsyncIterator[bytes]:
 
 async def _document(view: View, *, fall_back: bool) -> AsyncIterator[bytes]:
     """Newlines while the run goes on, then one JSON document."""
-    finished, answer = False, following.Answer()
-    beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS
+    finished, answer, pulse, gap = False, following.Answer(), sse.Pulse(), False
     try:
-        if view.live:
-            async for parts in view.parts():
+        try:
+            async for parts in view.parts() if view.live else _nothing():
                 for part in parts:
                     answer.take(part)
-                if time.monotonic() >= beat_at:
-                    beat_at = time.monotonic() + settings.HEARTBEAT_SECONDS
+                if pulse.due():
                     yield b"\n"
+        except following.EventsLost as lost:
+            answer, gap, fall_back = following.Answer(), lost.gap, True
         document = answer.document()
         if document is None:
-            document = await in_thread(following.thread_answer, view.thread_id) if fall_back else b"{}"
+            document = await in_thread(following.thread_answer, view.thread_id, gap=gap) if fall_back else b"{}"
         finished = True
         yield document
     finally:
         if not finished:
             _disconnected(view)
+
+
+async def _nothing() -> AsyncIterator[list[Part]]:
+    for parts in list[list[Part]]():
+        yield parts
 
 
 async def _just(body: bytes) -> AsyncIterator[bytes]:

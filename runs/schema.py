@@ -6,11 +6,13 @@ from assistants.project import project
 from config.schema import Document, error_answer
 from runs.models import CancelAction
 from runs.serializers import STREAM_MODES
+from runs.thread_stream import MODES as THREAD_MODES
 
 STREAM = {
     "description": "Server-sent events until the run is over.",
     "content": {"text/event-stream": {"schema": {"type": "string"}}},
 }
+ENDLESS = {**STREAM, "description": "Server-sent events until the client leaves or the thread is deleted."}
 VALUES = {
     "description": "The values the run left, as one JSON document; newlines while it goes on.",
     "content": {"application/json": {"schema": {}}},
@@ -84,6 +86,9 @@ def live_routes() -> dict[tuple[str, str], Document]:
         ("post", f"{ON_RUN}/cancel"): _operation(
             "cancel_run", "Cancel a run", ON_RUN, {"200": {**VALUES, **CANCELLED}, "202": ACCEPTED}, *_cancelling()
         ),
+        ("get", "/threads/{thread_id}/stream"): _operation(
+            "join_thread_stream", "Stream all runs of a thread", "{thread_id}", {"200": ENDLESS}, *_watching()
+        ),
         ("post", "/runs/stream"): _operation(
             "stream_stateless_run", "Create a run and stream it", "", {"200": STREAM}, body=stateless
         ),
@@ -129,6 +134,15 @@ def _joining() -> list[Document]:
         {**since, "description": "Go on after this event; `-1` means from the beginning."},
         _query("stream_mode", MODES, "Show only events of these modes."),
         _query("cancel_on_disconnect", BOOLEAN),
+    ]
+
+
+def _watching() -> list[Document]:
+    since = {"in": "header", "name": "Last-Event-ID", "schema": {"type": "string"}}
+    modes = {"type": "array", "items": {"type": "string", "enum": list(THREAD_MODES)}, "default": [THREAD_MODES[0]]}
+    return [
+        {**since, "description": "Go on after this event; `-` means from the beginning."},
+        _query("stream_modes", modes, "What to show: runs, only their begin and end, changes of the state."),
     ]
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from runs import live, search, views
+from runs import live, search, thread_stream, views
 
 urlpatterns = [
     path("threads/<str:thread_id>/runs", views.ThreadRuns.as_view()),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("threads/<str:thread_id>/runs/<str:run_id>/join", live.join_run),
     path("threads/<str:thread_id>/runs/<str:run_id>/stream", live.join_stream),
     path("threads/<str:thread_id>/runs/<str:run_id>/cancel", live.cancel),
+    path("threads/<str:thread_id>/stream", thread_stream.stream_thread),
     path("runs/stream", live.stream_stateless_run),
     path("runs/cancel", views.CancelRuns.as_view()),
     path("runs/wait", live.wait_stateless_run),

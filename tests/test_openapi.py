@@ -92,7 +92,6 @@ CONTRACT = {
     "GET /metrics": "",
 }
 NOT_YET = {
-    "GET /threads/{thread_id}/stream",
     "POST /threads/{thread_id}/stream/events",
     "POST /threads/{thread_id}/commands",
     "POST /threads/{thread_id}/runs/crons",

@@ -276,12 +276,14 @@ async def test_a_run_that_takes_too_long_ends_as_timeout(hurried: LiveServer) ->
         assert (await finished(sdk, thread_id, "sleeper", input={"seconds": 0}))["log"][-1] == "slept"
 
 
-async def test_of_a_stream_that_is_forgotten_nothing_is_replayed(hurried: LiveServer) -> None:
+async def test_of_a_stream_that_is_forgotten_the_end_is_told(hurried: LiveServer) -> None:
     async with get_client(url=hurried.url) as sdk, httpx.AsyncClient(base_url=hurried.url) as http:
         thread_id = await new_thread(sdk)
         run = await sdk.runs.create(thread_id, "echo", input={"text": "a"}, stream_resumable=True)
         assert (await joined(http, thread_id, run["run_id"]))["log"] == ["a"]
         await asyncio.sleep(2)
         found = await stream(http, f"/threads/{thread_id}/runs/{run['run_id']}/stream", headers={"Last-Event-ID": "-1"})
-        assert (found.response.status_code, found.raw) == (200, b"")
+        assert found.names == ["metadata", "values"]
+        assert found.data("metadata") == [{"run_id": run["run_id"], "attempt": 1, "status": "success"}]
+        assert found.data("values")[0]["log"] == ["a"]
         assert (await joined(http, thread_id, run["run_id"]))["log"] == ["a"]
