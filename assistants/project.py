@@ -14,6 +14,8 @@ from typing import Any
 from django.conf import settings
 from dotenv import dotenv_values
 
+from assistants.webhook_section import WebhookSection, webhook_section
+
 
 class ProjectError(Exception):
     """langgraph.json cannot be used; the message is one sentence."""
@@ -52,6 +54,7 @@ class Project:
     checkpointer: dict[str, Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
     thread_ttl: ThreadTTL = field(default_factory=ThreadTTL)
+    webhooks: WebhookSection = field(default_factory=WebhookSection)
 
 
 @functools.cache
@@ -63,16 +66,18 @@ def project() -> Project:
     if not isinstance(graphs, dict) or not graphs:
         raise ProjectError(f"{_source()} names no graphs: it needs a non-empty 'graphs' object.")
     checkpointer = _section(document, "checkpointer", "LANGGRAPH_CHECKPOINTER")
+    env = _env(document.get("env"), root)
     return Project(
         root=root,
         graphs={graph_id: _entry(graph_id, value) for graph_id, value in graphs.items()},
         dependencies=[str(part) for part in document.get("dependencies", ["."])],
-        env=_env(document.get("env"), root),
+        env=env,
         default_configs=_json_object("LANGGRAPH_CONFIG"),
         http=_section(document, "http", "LANGGRAPH_HTTP"),
         checkpointer=checkpointer,
         store=_section(document, "store", "LANGGRAPH_STORE"),
         thread_ttl=_thread_ttl(checkpointer.get("ttl")),
+        webhooks=_webhooks(_section(document, "webhooks", "LANGGRAPH_WEBHOOKS"), env),
     )
 
 
@@ -112,6 +117,13 @@ def _section(document: dict[str, Any], key: str, variable: str) -> dict[str, Any
     if not isinstance(section, dict):
         raise ProjectError(f"'{key}' in {_source()} must be an object.")
     return section
+
+
+def _webhooks(section: dict[str, Any], env: dict[str, str]) -> WebhookSection:
+    try:
+        return webhook_section(section, {**env, **os.environ})
+    except ValueError as error:
+        raise ProjectError(f"'webhooks' in {_source()} cannot be used: {error}.") from None
 
 
 def _thread_ttl(section: Any) -> ThreadTTL:

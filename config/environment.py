@@ -1,6 +1,7 @@
 """Typed readers for environment variables. Owns parsing and its errors; never decides a default's meaning."""
 
 import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
@@ -58,3 +59,22 @@ def env_bool(name: str, *, default: bool = False) -> bool:
 def env_list(name: str, default: str = "") -> list[str]:
     """The variable as a comma-separated list, blanks dropped."""
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
+
+
+def env_networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:
+    """The variable as a comma-separated list of addresses and networks. Raises ConfigurationError on anything else."""
+    try:
+        return tuple(ip_network(text) for text in env_list(name))
+    except ValueError as error:
+        raise ConfigurationError(f"{name} must be a list of IP addresses and networks: {error}.") from None
+
+
+def env_floats(name: str, default: str) -> tuple[float, ...]:
+    """The variable as a comma-separated list of positive numbers. Raises ConfigurationError on anything else."""
+    try:
+        values = tuple(float(text) for text in env_list(name, default))
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a list of numbers, not {env_str(name)!r}.") from None
+    if not all(0 < value < float("inf") for value in values):
+        raise ConfigurationError(f"{name} must hold positive numbers only.")
+    return values

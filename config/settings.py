@@ -7,7 +7,16 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from config.environment import ConfigurationError, env_bool, env_float, env_int, env_list, env_str
+from config.environment import (
+    ConfigurationError,
+    env_bool,
+    env_float,
+    env_floats,
+    env_int,
+    env_list,
+    env_networks,
+    env_str,
+)
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -47,6 +56,7 @@ INSTALLED_APPS = [
     "store",
     "threads",
     "runs",
+    "webhooks",
     "console",
 ]
 
@@ -184,6 +194,8 @@ CELERY_TIMEZONE = "UTC"
 CELERY_BEAT_SCHEDULE = {
     "sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 2.0)},
     "sweep expired items": {"task": "store.sweep", "schedule": env_float("EXPIRY_SWEEP_SECONDS", 60.0)},
+    "send due webhooks": {"task": "webhooks.tick", "schedule": env_float("WEBHOOK_TICK_SECONDS", 2.0)},
+    "forget old webhooks": {"task": "webhooks.forget", "schedule": 3600.0},
     "forget idempotent answers": {"task": "config.forget_idempotent_answers", "schedule": 3600.0},
 }
 
@@ -214,6 +226,18 @@ HEARTBEAT_SECONDS = 5.0
 
 # --- the store -------------------------------------------------------------------------------------------------------
 STORE_MAX_VALUE_BYTES = env_int("STORE_MAX_VALUE_BYTES", 8_388_608, least=1)
+
+# --- webhooks --------------------------------------------------------------------------------------------------------
+# Where they may go though the rules forbid it (config/outbound.py): host names, `*.` for subdomains, and networks.
+WEBHOOK_ALLOWED_HOSTS = env_list("WEBHOOK_ALLOWED_HOSTS")
+WEBHOOK_ALLOWED_NETWORKS = env_networks("WEBHOOK_ALLOWED_NETWORKS")
+# What signs deliveries to the URLs runs were given (endpoints have secrets of their own); all of them do at once.
+WEBHOOK_SECRETS = env_list("WEBHOOK_SECRETS")
+WEBHOOK_TIMEOUT_SECS = env_float("WEBHOOK_TIMEOUT_SECS", 30.0)
+# Pauses between attempts, in seconds: ten attempts over three days.
+WEBHOOK_RETRY_SECONDS = env_floats("WEBHOOK_RETRY_SECONDS", "5,300,1800,7200,18000,36000,50400,72000,86400")
+WEBHOOK_RETENTION_DAYS = env_float("WEBHOOK_RETENTION_DAYS", 30.0)
+WEBHOOK_MAX_BODY_BYTES = env_int("WEBHOOK_MAX_BODY_BYTES", 4_194_304, least=10_000)
 
 # --- HTTP ------------------------------------------------------------------------------------------------------------
 HTTP_MAX_REQUEST_BODY_BYTES = env_int("HTTP_MAX_REQUEST_BODY_BYTES", 314_572_800, least=1)

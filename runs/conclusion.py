@@ -3,13 +3,19 @@
 import time
 
 from django.db import transaction
+from django.utils import timezone
 
 from config import loop
+from runs import endings
 from runs.dispatch import close_stream, ring, ring_next
+from runs.endings import Ending
 from runs.execution import Execution, Outcome, Stop, abandoned_outcome
 from runs.models import CancelAction, Run, RunStatus
 from threads.checkpointer import delete_run_checkpoints
-from threads.models import Thread
+from threads.models import Thread, ThreadStatus
+
+# How a stateless run ends whose cancel was accepted too late to stop it.
+CANCELLED = {CancelAction.INTERRUPT: RunStatus.INTERRUPTED, CancelAction.ROLLBACK: CancelAction.ROLLBACK}
 
 
 def conclude(run: Run, outcome: Outcome) -> None:
@@ -19,7 +25,7 @@ def conclude(run: Run, outcome: Outcome) -> None:
     elif outcome.status == Stop.DRAIN:
         if run.hand_back():
             ring(run)
-    elif run.remove_with_thread() if run.temporary else _write(run, outcome):
+    elif _remove(run, outcome) if run.temporary else _write(run, outcome):
         # Only now: a client that sees the stream end may rely on the status being visible.
         close_stream(run)
     else:
@@ -33,6 +39,20 @@ def _clear_up(run: Run) -> None:
         conclude(run, loop.run(abandoned_outcome(execution, CancelAction.ROLLBACK, "")))
     elif not run.temporary and not Run.objects.filter(pk=run.pk).exists():
         loop.run(delete_run_checkpoints(run.thread_id, run.run_id))
+
+
+def _remove(run: Run, outcome: Outcome) -> bool:
+    """A stateless run goes with its thread: in one statement, unless somebody wants to hear of it."""
+    if not endings.is_awaited(run):
+        return run.remove_with_thread()
+    with transaction.atomic():
+        Thread.objects.select_for_update().filter(pk=run.thread_id).first()
+        asked = Run.objects.filter(pk=run.pk).values_list("cancel_action", flat=True).first()
+        if not run.remove_with_thread():
+            return False
+        run.error, run.ended_at = outcome.error, timezone.now()
+        endings.tell(Ending(run, CANCELLED[CancelAction(asked)] if asked else outcome.status))
+    return True
 
 
 def _write(run: Run, outcome: Outcome) -> bool:
@@ -51,9 +71,19 @@ def _write(run: Run, outcome: Outcome) -> bool:
             failed=outcome.status in (RunStatus.ERROR, RunStatus.TIMEOUT),
             busy=busy,
         )
+        if endings.is_awaited(run):
+            endings.tell(_ending(run, outcome, thread))
     if busy:
         ring_next(run.thread_id)
     return True
+
+
+def _ending(run: Run, outcome: Outcome, thread: Thread) -> Ending:
+    if outcome.status == CancelAction.ROLLBACK:
+        return Ending(run, outcome.status, outcome.head)
+    written = Run.objects.get(pk=run.pk)  # a cancel may have won
+    waits = written.status == RunStatus.SUCCESS and thread.status == ThreadStatus.INTERRUPTED
+    return Ending(written, written.status, outcome.head, waits=waits)
 
 
 def _explained(run: Run, outcome: Outcome) -> dict[str, str] | None:

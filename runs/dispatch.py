@@ -20,13 +20,17 @@ from uuid_utils.compat import uuid7
 
 from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant
+from assistants.project import project
 from config import loop
 from config.celery import app
 from config.database import insert_together
 from config.errors import BadRequest, Conflict, Invalid, NotFound
+from config.outbound import check_url
 from config.rest import parse_uuid
 from events import bell, log
+from runs import endings
 from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_config
+from runs.endings import Ending
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
 from threads.checkpointer import delete_run_checkpoints
 from threads.expiry import default_expiry
@@ -217,6 +221,8 @@ def _checked(body: dict[str, Any]) -> UUID:
     if "checkpoint_id" in body:
         parse_uuid(body["checkpoint_id"], "checkpoint ID")
     refuse_both(body)
+    if "webhook" in body:
+        check_url(body["webhook"], project().webhooks.policy)
     return assistant_id
 
 
@@ -318,14 +324,17 @@ def _end_pending(run: Run, action: CancelAction, reason: str) -> None:
             loop.run(delete_run_checkpoints(run.thread_id, run.run_id))
         # Not run.delete(): it would take away the id under which the run's viewers are told.
         Run.objects.filter(pk=run.pk).delete()
-        return
-    Run.objects.filter(pk=run.pk).update(
-        status=RunStatus.INTERRUPTED,
-        cancel_action=action,
-        cancel_reason=reason,
-        ended_at=timezone.now(),
-        updated_at=timezone.now(),
-    )
+    else:
+        Run.objects.filter(pk=run.pk).update(
+            status=RunStatus.INTERRUPTED,
+            cancel_action=action,
+            cancel_reason=reason,
+            ended_at=timezone.now(),
+            updated_at=timezone.now(),
+        )
+    if endings.is_awaited(run):
+        kept = Run.objects.filter(pk=run.pk).first()
+        endings.tell(Ending(kept or run, kept.status if kept else action, executed=False))
 
 
 def announce_cancel(worker: str) -> None:

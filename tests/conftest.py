@@ -87,6 +87,7 @@ def live_server(folder: Path, **environment: str) -> Iterator[LiveServer]:
         "WEFT_CONFIG": str(ROOT / "tests/graphs/langgraph.json"),
         "WEFT_STATE_DIR": str(folder),
         "N_JOBS_PER_WORKER": "10",
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1",
         **environment,
     }
     server = LiveServer(f"http://127.0.0.1:{port}", settings, folder / "server.log")

@@ -12,6 +12,7 @@ from langgraph_sdk.client import LangGraphClient
 from redis import Redis
 
 from tests.conftest import LiveServer, live_server
+from tests.receiver import Reply, receiving
 
 SECONDS = 30
 
@@ -24,6 +25,7 @@ def crashing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         "RUN_LEASE_RENEWAL_SECONDS": "1",
         "RUN_SWEEP_SECONDS": "1",
         "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "1",
+        "WEBHOOK_TIMEOUT_SECS": "1",
     }
     with live_server(tmp_path_factory.mktemp("crashing"), **times) as running:
         yield running
@@ -98,3 +100,20 @@ async def test_a_worker_going_down_hands_its_run_back_without_using_an_attempt(c
         with psycopg.connect(crashing.environment["DATABASE_URI"]) as connection:
             row = connection.execute("SELECT attempt, handed_back FROM runs_run WHERE run_id = %s", [run["run_id"]])
             assert row.fetchone() == (2, 1)
+
+
+async def test_a_webhook_whose_sender_is_killed_is_sent_by_another(crashing: LiveServer) -> None:
+    slow = Reply(pause=0.8)
+    with receiving() as receiver:
+        url = receiver.script("/hook", slow, Reply())
+        async with get_client(url=crashing.url, timeout=SECONDS) as client:
+            thread_id = (await client.threads.create())["thread_id"]
+            run = await client.runs.create(thread_id, "echo", input={"text": "hi"}, webhook=url)
+            await asyncio.to_thread(receiver.wait_for, "/hook")
+            crashing.processes["worker"].send_signal(signal.SIGKILL)
+            crashing.processes["worker"].wait()
+            assert (await client.runs.get(thread_id, run["run_id"]))["status"] == "success"
+            first, second = await asyncio.to_thread(receiver.wait_for, "/hook", 2)
+            assert first.headers["webhook-id"] == second.headers["webhook-id"]
+            assert first.body == second.body
+            crashing.start("worker", "worker")

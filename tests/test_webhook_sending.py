@@ -1,0 +1,334 @@
+"""Deliveries are signed, sent, tried again and given up; on committed rows and to a real receiver."""
+
+import ssl
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.utils import timezone
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from config import outbound
+from tests.receiver import Received, Receiver, Reply, receiving, until
+from threads.models import HeadState
+from webhooks import outbox, outcome, sender, tasks
+from webhooks.models import SUBSCRIBABLE, DeliveryStatus, Event, WebhookDelivery, WebhookEndpoint
+
+TLS = Path(__file__).parent / "tls"
+LEASE = timedelta(seconds=30)
+DONE = HeadState(values={"answer": 42}, exists=True)
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as found:
+        yield found
+
+
+@pytest.fixture(autouse=True)
+def _committed(settings: Any, django_db_setup: Any, django_db_blocker: Any) -> Iterator[None]:
+    """Loopback allowed, retries at once; rows are committed, because senders have connections of their own."""
+    settings.WEBHOOK_ALLOWED_NETWORKS = (ip_network("127.0.0.1"),)
+    settings.WEBHOOK_RETRY_SECONDS = (0.1, 0.1, 0.1)
+    with django_db_blocker.unblock():
+        yield
+        WebhookDelivery.objects.all().delete()
+        WebhookEndpoint.objects.all().delete()
+
+
+def new_endpoint(url: str, events: list[str] | None = None, **fields: Any) -> WebhookEndpoint:
+    return WebhookEndpoint.objects.create(url=url, events=SUBSCRIBABLE if events is None else events, **fields)
+
+
+def sent(*deliveries: WebhookDelivery) -> None:
+    """Have them sent; returns when none is pending."""
+    sender.start().wake()
+    tick = time.monotonic()
+
+    def settled() -> bool:
+        nonlocal tick
+        if time.monotonic() - tick > 0.1:  # what beat does
+            tick = time.monotonic()
+            sender.start().wake()
+        return not WebhookDelivery.objects.filter(status=DeliveryStatus.PENDING).exists()
+
+    until(settled)
+    for delivery in deliveries:
+        delivery.refresh_from_db()
+
+
+def names(delivery: WebhookDelivery) -> list[str]:
+    return [attempt["failure"] for attempt in delivery.attempts]
+
+
+def verified(request: Received, secret: str) -> Any:
+    """The document of a request whose signature the official library accepts."""
+    return Webhook(secret).verify(request.body, request.headers)
+
+
+# --- sent -------------------------------------------------------------------------------------------------------------
+
+
+def delivery_to(url: str, **fields: Any) -> WebhookDelivery:
+    fields = {"lane": "receiver", "event": Event.SUCCESS, "body": '{"status":"success"}', **fields}
+    return WebhookDelivery.objects.create(url=url, **fields)
+
+
+def test_a_delivery_is_sent_signed_and_its_attempt_kept(receiver: Receiver) -> None:
+    endpoint = new_endpoint(receiver.script("/hook", Reply(body=b"thanks", headers={"X-Trace": "7"})))
+    delivery = outbox.write_test(endpoint)
+    sent(delivery)
+    (request,) = receiver.to("/hook")
+    assert verified(request, endpoint.secret)["type"] == "webhook.test"
+    assert request.headers["webhook-id"] == str(delivery.pk)
+    assert request.headers["content-type"] == "application/json"
+    (attempt,) = delivery.attempts
+    assert (delivery.status, attempt["status"], attempt["failure"], attempt["answer"]) == (
+        "delivered", 200, "", "thanks",
+    )  # fmt: skip
+    assert attempt["answer_headers"]["x-trace"] == "7"
+    assert attempt["request_headers"]["webhook-signature"] == request.headers["webhook-signature"]
+    assert attempt["milliseconds"] >= 0
+    with pytest.raises(WebhookVerificationError):
+        verified(request, new_endpoint(receiver.url).secret)
+
+
+def test_both_secrets_sign_until_the_overlap_is_over(receiver: Receiver) -> None:
+    endpoint = new_endpoint(receiver.script("/hook"))
+    before = endpoint.secret
+    endpoint.rotate(timedelta(hours=1))
+    outbox.write_test(endpoint)
+    sent()
+    assert verified(receiver.to("/hook")[0], before) == verified(receiver.to("/hook")[0], endpoint.secret)
+    WebhookEndpoint.objects.update(old_secret_expires_at=timezone.now())
+    outbox.write_test(endpoint)
+    sent()
+    verified(receiver.to("/hook")[1], endpoint.secret)
+    with pytest.raises(WebhookVerificationError):
+        verified(receiver.to("/hook")[1], before)
+
+
+def test_a_runs_own_url_is_signed_with_the_servers_secrets(receiver: Receiver, settings: Any) -> None:
+    delivery_to(receiver.script("/unsigned"))
+    sent()
+    assert "webhook-signature" not in receiver.to("/unsigned")[0].headers
+    settings.WEBHOOK_SECRETS = [WebhookEndpoint().secret, WebhookEndpoint().secret]
+    delivery_to(receiver.script("/signed"))
+    sent()
+    for secret in settings.WEBHOOK_SECRETS:
+        verified(receiver.to("/signed")[0], secret)
+
+
+def test_failures_are_tried_again_until_one_succeeds(receiver: Receiver) -> None:
+    delivery = delivery_to(receiver.script("/hook", Reply(500), Reply(503), Reply(204)))
+    sent(delivery)
+    assert (delivery.status, names(delivery)) == ("delivered", ["bad_status", "bad_status", ""])
+    ids = {request.headers["webhook-id"] for request in receiver.to("/hook")}
+    assert ids == {str(delivery.pk)}
+    assert len({request.body for request in receiver.to("/hook")}) == 1
+
+
+def test_after_the_last_pause_there_is_no_other_attempt(receiver: Receiver) -> None:
+    delivery = delivery_to(receiver.script("/hook", Reply(500, body=b"x" * 100_000)))
+    sent(delivery)
+    assert (delivery.status, delivery.failure) == ("failed", "bad_status")
+    assert len(receiver.to("/hook")) == 4
+    assert [len(attempt["answer"]) for attempt in delivery.attempts] == [4096] * 4
+
+
+def test_retry_after_is_honoured(receiver: Receiver) -> None:
+    receiver.script("/hook", Reply(429, {"Retry-After": "1"}), Reply())
+    delivery = delivery_to(f"{receiver.url}/hook")
+    sent(delivery)
+    first, second = receiver.to("/hook")
+    assert second.at - first.at > 0.99
+
+
+def test_pauses_follow_the_schedule_with_jitter_and_a_bound(settings: Any) -> None:
+    settings.WEBHOOK_RETRY_SECONDS = (5.0, 300.0)
+    found = {outcome.pause(1, None).total_seconds() for _ in range(200)}
+    assert 240 <= min(found) < 270 and 330 < max(found) <= 360
+    assert outcome.pause(0, 60.0).total_seconds() == 60
+    assert outcome.pause(0, 1e9).total_seconds() == outcome.LONGEST_PAUSE
+
+
+def test_the_schedule_is_ten_attempts_over_three_days() -> None:
+    from config import settings as defaults
+
+    assert len(defaults.WEBHOOK_RETRY_SECONDS) == 9
+    assert 72 <= sum(defaults.WEBHOOK_RETRY_SECONDS) / 3600 <= 80
+
+
+def test_410_ends_it_and_switches_the_endpoint_off(receiver: Receiver) -> None:
+    endpoint = new_endpoint(receiver.script("/gone", Reply(410)))
+    delivery = outbox.write_test(endpoint)
+    sent(delivery)
+    assert (delivery.status, names(delivery)) == ("failed", ["gone"])
+    endpoint.refresh_from_db()
+    assert not endpoint.enabled and "410" in endpoint.notice
+
+
+def test_each_failure_has_its_name(receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEBHOOK_RETRY_SECONDS = ()
+    settings.WEBHOOK_TIMEOUT_SECS = 0.5
+    monkeypatch.setattr(outbound, "lookup", _stub({"two.example": ["127.0.0.1", "10.0.0.5"]}))
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(TLS / "receiver.pem", TLS / "receiver.key")
+    with receiving(tls) as secure, receiving() as closed:
+        pass
+    with receiving(tls) as secure:
+        port = receiver.url.rsplit(":", 1)[1]
+        wanted = {
+            delivery_to(receiver.script("/slow", Reply(pause=3)), lane="1"): "timed_out",
+            delivery_to(closed.url, lane="2"): "connection_refused",
+            delivery_to(secure.url, lane="3"): "tls_failed",
+            delivery_to("http://nowhere.example/", lane="4"): "dns_lookup_failed",
+            delivery_to(f"http://two.example:{port}/two", lane="5"): "blocked_address",
+            delivery_to("http://10.0.0.5/", lane="6"): "blocked_address",
+            delivery_to(receiver.script("/moved", Reply(307, {"Location": "http://10.0.0.5/"}))): "redirected",
+            delivery_to(receiver.script("/bad", Reply(404)), lane="7"): "bad_status",
+        }
+        sent(*wanted)
+    assert {delivery.url: names(delivery) for delivery in wanted} == {d.url: [name] for d, name in wanted.items()}
+    assert not receiver.to("/two")
+    assert all(delivery.status == "failed" for delivery in wanted)
+
+
+def _stub(known: dict[str, list[str]]) -> Any:
+    """A resolver that knows a few names, and addresses."""
+
+    def lookup(host: str) -> list[str]:
+        if host in known:
+            return known[host]
+        if host.replace(".", "").isdigit():
+            return [host]
+        raise outbound.NameNotResolved
+
+    return lookup
+
+
+def test_a_name_that_changes_its_address_is_connected_to_where_it_was_checked(
+    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: the first answer is allowed, all later ones lead inside. Loopback stands for a public address."""
+    answers = [["127.0.0.1"]]
+    monkeypatch.setattr(outbound, "lookup", lambda host: answers.pop(0) if answers else ["10.0.0.5"])
+    port = receiver.url.rsplit(":", 1)[1]
+    delivery = delivery_to(f"http://hooks.example:{port}/hook")
+    sent(delivery)
+    assert delivery.status == "delivered" and not answers
+    assert receiver.to("/hook")[0].headers["host"] == f"hooks.example:{port}"
+    again = delivery_to(f"http://hooks.example:{port}/hook")
+    sent(again)
+    assert set(names(again)) == {"blocked_address"}
+    assert "10.0.0.5" in again.attempts[0]["detail"]
+    assert len(receiver.to("/hook")) == 1
+
+
+def test_tls_checks_the_name_of_the_url_though_the_address_is_pinned(
+    monkeypatch: pytest.MonkeyPatch, settings: Any
+) -> None:
+    settings.WEBHOOK_RETRY_SECONDS = ()
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "receiver.pem"))
+    monkeypatch.setattr(sender, "_sender", sender.Sender())  # which reads the certificates we trust
+    monkeypatch.setattr(outbound, "lookup", lambda host: ["127.0.0.1"])
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(TLS / "receiver.pem", TLS / "receiver.key")
+    asked: list[str | None] = []
+    tls.sni_callback = lambda connection, name, context: asked.append(name)
+    with receiving(tls) as secure:
+        port = secure.url.rsplit(":", 1)[1]
+        right, wrong = delivery_to(f"https://hooks.example:{port}/"), delivery_to(f"https://other.example:{port}/")
+        sent(right, wrong)
+    assert (right.status, wrong.failure) == ("delivered", "tls_failed")
+    assert sorted(map(str, asked)) == ["hooks.example", "other.example"]
+
+
+# --- many senders, slow receivers, crashes ----------------------------------------------------------------------------
+
+
+def test_two_senders_never_send_one_delivery_twice(receiver: Receiver) -> None:
+    deliveries = [delivery_to(receiver.script(f"/{number}"), lane=str(number % 7)) for number in range(80)]
+    other = sender.Sender()
+    for _ in range(5):
+        other.wake()
+        sender.start().wake()
+    sent()
+    other.drain()
+    assert Counter(request.path for request in receiver.requests) == {f"/{n}": 1 for n in range(len(deliveries))}
+    assert set(WebhookDelivery.objects.values_list("claims", flat=True)) == {1}
+
+
+def test_a_slow_receiver_holds_up_only_itself(receiver: Receiver) -> None:
+    slow = receiver.script("/slow", Reply(pause=1.0))
+    for _ in range(30):
+        delivery_to(slow, lane="slow")
+    sender.start().wake()
+    receiver.wait_for("/slow")
+    quick = delivery_to(receiver.script("/quick"), lane="quick")
+    sender.start().wake()
+    receiver.wait_for("/quick")
+    assert len(receiver.to("/slow")) < sender.PER_LANE + sender.BATCH
+    sent(quick)
+    assert receiver.most_at_once <= sender.PER_LANE + sender.BATCH
+
+
+def test_what_a_crashed_sender_had_claimed_is_sent_when_its_lease_is_over(receiver: Receiver) -> None:
+    delivery = delivery_to(receiver.script("/hook"))
+    (lost,) = WebhookDelivery.objects.claim(1, timedelta(seconds=1), [])
+    assert not WebhookDelivery.objects.claim(1, LEASE, []), "claimed twice at once"
+    sent(delivery)
+    assert (delivery.status, delivery.claims) == ("delivered", 2)
+    assert not lost.failed({"failure": "late"}), "the crashed one came back and wrote"
+    delivery.refresh_from_db()
+    assert delivery.status == "delivered"
+
+
+def test_the_tick_sends_what_no_worker_has_come_for(receiver: Receiver, settings: Any) -> None:
+    late = timezone.now() - tasks.UNHEARD - timedelta(seconds=1)
+    delivery = delivery_to(receiver.script("/hook"), next_attempt_at=late)
+    tasks.tick()
+    receiver.wait_for("/hook")
+    until(lambda: WebhookDelivery.objects.get(pk=delivery.pk).status == "delivered")
+
+
+# --- endpoints over time ----------------------------------------------------------------------------------------------
+
+
+def test_an_endpoint_that_only_failed_for_five_days_is_switched_off(receiver: Receiver) -> None:
+    endpoint = new_endpoint(receiver.script("/hook", Reply(500)))
+    delivery = outbox.write_test(endpoint)
+    until(lambda: WebhookEndpoint.objects.get(pk=endpoint.pk).failing_since)
+    sent(delivery)
+    assert WebhookEndpoint.objects.get(pk=endpoint.pk).enabled
+    WebhookEndpoint.objects.update(failing_since=timezone.now() - timedelta(days=5, minutes=1))
+    last, waiting = outbox.write_test(endpoint), delivery_to(endpoint.url, endpoint=endpoint, lane="x")
+    WebhookDelivery.objects.filter(pk=waiting.pk).update(next_attempt_at=timezone.now() + timedelta(days=1))
+    sent(last, waiting)
+    endpoint.refresh_from_db()
+    assert not endpoint.enabled and "every attempt failed" in endpoint.notice
+    assert (last.status, waiting.status, waiting.failure) == ("failed", "failed", "endpoint_disabled")
+
+
+def test_one_success_clears_the_record(receiver: Receiver) -> None:
+    endpoint = new_endpoint(receiver.url, failing_since=timezone.now() - timedelta(days=9))
+    outbox.write_test(endpoint)
+    sent()
+    assert WebhookEndpoint.objects.get(pk=endpoint.pk).failing_since is None
+
+
+def test_old_deliveries_are_forgotten_and_waiting_ones_are_not(settings: Any) -> None:
+    old = timezone.now() - timedelta(days=settings.WEBHOOK_RETENTION_DAYS, minutes=1)
+    far = timezone.now() + timedelta(days=1)
+    kept = delivery_to("http://a.example/", created_at=old, next_attempt_at=far)
+    young = delivery_to("http://a.example/", status="failed")
+    for _ in range(3):
+        delivery_to("http://a.example/", status="delivered", created_at=old)
+    assert WebhookDelivery.objects.forget(timedelta(days=settings.WEBHOOK_RETENTION_DAYS), 2) == 2
+    tasks.forget()
+    assert set(WebhookDelivery.objects.values_list("pk", flat=True)) == {kept.pk, young.pk}
