@@ -37,6 +37,13 @@ async def schemas(graph_id: str, config: dict[str, Any]) -> dict[str, Any]:
         return {"graph_id": graph_id, **graph_schemas(graph)}
 
 
+async def input_schema(graph_id: str, config: dict[str, Any]) -> dict[str, Any] | None:
+    """What the graph takes; None when it cannot say."""
+    async with open_graph(graph_id, config, access="assistants.read") as graph:
+        schema: dict[str, Any] | None = _or_none(graph.get_input_jsonschema)
+        return schema
+
+
 async def subgraphs(
     graph_id: str, config: dict[str, Any], namespace: str | None, *, recurse: bool
 ) -> dict[str, dict[str, Any]]:

@@ -14,6 +14,7 @@ TAGS = (
     ("/threads", "Threads", "Where state lives: values, checkpoints, history."),
     ("/runs", "Stateless Runs", "Runs on a thread of their own."),
     ("/store", "Store", "Long-term memory: items in namespaces, shared by all threads."),
+    ("/mcp", "MCP", "Every assistant as a tool."),
     ("/", "System", "The server itself."),
 )
 NOTHING = ({"type": "null"}, {"type": "string", "maxLength": 0})

@@ -272,6 +272,7 @@ SPECTACULAR_SETTINGS = {
         "runs.schema.add_live_routes",
         "runs.schema.add_examples",
         "store.schema.describe_items",
+        "interop.schema.add_routes",
         "assistants.schema.name_graphs",
         "config.schema.finish",
     ],

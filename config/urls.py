@@ -22,4 +22,5 @@ urlpatterns = [
     path("", include("threads.urls")),
     path("", include("store.urls")),
     path("", include("runs.urls")),
+    path("", include("interop.urls")),
 ]

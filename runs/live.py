@@ -34,6 +34,7 @@ BEGINNINGS = ("-1", "-", "0", "0-0")
 EVENT_ID = re.compile(r"[0-9]{1,19}(-[0-9]{1,19})?")
 # An id from further ahead is none of ours, however the clocks differ.
 FUTURE_MS = 60_000
+KEEP_ALIVE = b"\n"  # JSON allows white space before a document
 _detached: set["asyncio.Task[Any]"] = set()
 
 
@@ -236,7 +237,7 @@ def _sse_with(
 
 def _json(view: View, *, fall_back: bool = True) -> StreamingHttpResponse:
     headers = {"Location": f"{view.content_location}/join", "Content-Location": view.content_location}
-    body = _document(view, fall_back=fall_back)
+    body = document(view, fall_back=fall_back)
     return StreamingHttpResponse(body, content_type="application/json", headers={**headers, **view.replay_headers})
 
 
@@ -256,8 +257,8 @@ async def _chunks(view: View) -> AsyncIterator[bytes]:
             _disconnected(view)
 
 
-async def _document(view: View, *, fall_back: bool) -> AsyncIterator[bytes]:
-    """Newlines while the run goes on, then one JSON document."""
+async def document(view: View, *, fall_back: bool = True) -> AsyncIterator[bytes]:
+    """KEEP_ALIVE now and then while the run goes on, then one JSON document: what it came to."""
     finished, answer, pulse, gap = False, following.Answer(), sse.Pulse(), False
     try:
         try:
@@ -265,14 +266,14 @@ async def _document(view: View, *, fall_back: bool) -> AsyncIterator[bytes]:
                 for part in parts:
                     answer.take(part)
                 if pulse.due():
-                    yield b"\n"
+                    yield KEEP_ALIVE
         except following.EventsLost as lost:
             answer, gap, fall_back = following.Answer(), lost.gap, True
-        document = answer.document()
-        if document is None:
-            document = await in_thread(following.thread_answer, view.thread_id, gap=gap) if fall_back else b"{}"
+        found = answer.document()
+        if found is None:
+            found = await in_thread(following.thread_answer, view.thread_id, gap=gap) if fall_back else b"{}"
         finished = True
-        yield document
+        yield found
     finally:
         if not finished:
             _disconnected(view)

@@ -18,7 +18,7 @@ from config.rest import check
 from runs.serializers import CancelRunsBody, StatefulRunBody, StatelessRunBody
 from threads.serializers import StateUpdateBody, ThreadBody, ThreadSearchBody
 
-NOT_IN_IT = {"/", "/docs", "/openapi.json"}
+NOT_IN_IT = {"/mcp/", "/", "/docs", "/openapi.json"}
 RUN = (
     "after_seconds assistant_id checkpoint_during command config context durability feedback_keys input metadata"
     " on_disconnect stream_mode stream_resumable stream_subgraphs webhook"

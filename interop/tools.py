@@ -1,0 +1,145 @@
+"""Assistants as MCP tools: names, descriptions and input schemas. Synchronous; executes nothing.
+
+Source: contract/platform.md 10.3 and 10.4.
+"""
+
+import functools
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from assistants import introspection
+from assistants.graphs import Factory, load_all
+from assistants.models import Assistant
+from config import loop
+from interop.jsonrpc import INVALID_PARAMS, RpcError
+
+logger = logging.getLogger(__name__)
+PAGE = 100
+CANDIDATES = 1000  # assistants a called name is looked for among, the newest first
+LONGEST_NAME = 128
+NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.-]")
+MESSAGE = re.compile(r"(AI|Human|Chat|System|Function|Tool|Base|Remove)Message(Chunk)?")
+REF = "#/$defs/"
+# A tool may do anything its graph does, so nothing is promised.
+ANNOTATIONS = {"readOnlyHint": False, "destructiveHint": False, "idempotentHint": False, "openWorldHint": True}
+
+
+def tool_name(name: str) -> str:
+    """The assistant's name as MCP allows it: "Nice Name" is Nice_Name."""
+    return NOT_IN_A_NAME.sub("", re.sub(r"\s+", "_", name.strip()))[:LONGEST_NAME]
+
+
+def list_tools(cursor: Any) -> dict[str, Any]:
+    """The page of tools at `cursor`, an offset as number or text; what is none of these means the start."""
+    offset = _offset(cursor)
+    rows = list(_assistants()[offset : offset + PAGE])
+    tools: dict[str, dict[str, Any]] = {}
+    for assistant in rows:
+        name = tool_name(assistant.name)
+        if name in tools:
+            logger.warning("Assistant %s is no tool: another one is called %s too", assistant.pk, name)
+        elif name and (schema := _input_schema(assistant)) is not None:
+            tools[name] = _tool(name, assistant, schema)
+    page: dict[str, Any] = {"tools": list(tools.values())}
+    return {**page, "nextCursor": str(offset + PAGE)} if len(rows) == PAGE else page
+
+
+def find_tool(name: Any) -> Assistant:
+    """The assistant behind a tool's name. Raises RpcError when there is none, or more than one."""
+    found: list[Assistant] = [row for row in _assistants()[:CANDIDATES] if name and tool_name(row.name) == name]
+    if not found:
+        raise RpcError(INVALID_PARAMS, f"Unknown tool: {name}")
+    if len(found) > 1:
+        raise RpcError(INVALID_PARAMS, "Multiple tools found with the same name.")
+    return found[0]
+
+
+def _assistants() -> Any:
+    return Assistant.objects.filter(graph_id__in=list(load_all())).order_by("-created_at", "assistant_id")
+
+
+def _offset(cursor: Any) -> int:
+    try:
+        return min(max(int(cursor), 0), 2**31)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def _tool(name: str, assistant: Assistant, schema: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "name": name,
+        "title": assistant.name,
+        "description": assistant.description or f"Tool based on the {assistant.name} assistant",
+        "inputSchema": schema,
+        "annotations": ANNOTATIONS,
+    }
+
+
+def _input_schema(assistant: Assistant) -> dict[str, Any] | None:
+    """What the tool takes; None when its graph cannot say, and then the assistant is no tool."""
+    try:
+        if isinstance(load_all()[assistant.graph_id].source, Factory):
+            return _schema_of(assistant.graph_id, assistant.config)
+        return _fixed_schema(assistant.graph_id)
+    except Exception:
+        logger.warning("Assistant %s is no tool: its graph cannot be opened", assistant.pk, exc_info=True)
+        return None
+
+
+@functools.cache
+def _fixed_schema(graph_id: str) -> dict[str, Any] | None:
+    """That of a graph no configuration changes; made once, for pydantic takes its time."""
+    return _schema_of(graph_id, {})
+
+
+def _schema_of(graph_id: str, config: dict[str, Any]) -> dict[str, Any] | None:
+    schema = loop.run(introspection.input_schema(graph_id, config))
+    return None if schema is None else simplified(schema)
+
+
+# --- schemas --------------------------------------------------------------------------------------------------------
+
+
+def simplified(schema: dict[str, Any]) -> dict[str, Any]:
+    """The schema as a model can fill it in: a list of messages becomes the text a user would say."""
+    messages = {name for name in schema.get("$defs", {}) if MESSAGE.fullmatch(name)}
+    properties = schema.get("properties", {})
+    if messages:
+        properties = {name: _said(name, part, messages) for name, part in properties.items()}
+    rest = {key: part for key, part in schema.items() if key not in ("$defs", "properties")}
+    whole = {**rest, "type": "object", "properties": properties}
+    used = _reachable(whole, schema.get("$defs", {}))
+    return {**whole, "$defs": used} if used else whole
+
+
+def _said(name: str, part: Any, messages: set[str]) -> Any:
+    lists = [option for option in (part, *part.get("anyOf", ())) if option.get("type") == "array"]
+    if not any(messages & set(_references(option.get("items", {}))) for option in lists):
+        return part
+    title = part.get("title", name.replace("_", " ").title())
+    return {"type": "string", "title": title, "description": "The user message to send to the agent."}
+
+
+def _references(schema: Any) -> Iterator[str]:
+    """The names of the definitions a schema refers to."""
+    if isinstance(schema, dict):
+        target = schema.get("$ref")
+        if isinstance(target, str) and target.startswith(REF):
+            yield target.removeprefix(REF)
+    parts = schema.values() if isinstance(schema, dict) else schema if isinstance(schema, list) else ()
+    for part in parts:
+        yield from _references(part)
+
+
+def _reachable(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, Any]:
+    """The definitions the schema needs, and those they need."""
+    found: set[str] = set()
+    waiting = list(_references(schema))
+    while waiting:
+        name = waiting.pop()
+        if name in definitions and name not in found:
+            found.add(name)
+            waiting += _references(definitions[name])
+    return {name: part for name, part in definitions.items() if name in found}
