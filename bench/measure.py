@@ -131,6 +131,19 @@ def events(bench: Measurement) -> None:
         bench.add(line)
 
 
+def viewers(bench: Measurement) -> None:
+    """A thousand open streams of one web process: idle, and while a hundred of them get an event every 50 ms."""
+    idle, events, streaming, count = max(bench.scale.idle, 2.0), bench.scale.first_events, 100, 1000
+    job = {"count": count, "idle": idle, "streaming": streaming, "events": events, "pause": 0.05}
+    found = bench.server.child("bench.viewers", job)
+    bench.facts["viewers_megabytes"] = found["memory"] / 1024 / 1024
+    bench.facts["viewers_idle_web_cpu_percent"] = 100 * found["idle"]["web"] / idle
+    bench.add(row(f"opening {count:,} thread streams", cpu=found["opened"], things=count))
+    what = f"{streaming} of {count:,} viewers: append to first event"
+    bench.add(row(what, seconds=found["firsts"], cpu=found["busy"], things=streaming * events))
+    bench.add(row("  to any event", seconds=found["delays"]))
+
+
 def _streams(bench: Measurement, count: int, repeat: int, pause: float) -> dict[str, Any]:
     body = {"assistant_id": "burst", "input": {"events": count}, "stream_mode": ["custom"]}
     return bench.load(kind="streams", body=body, events=count, count=repeat, pause=pause)
@@ -147,6 +160,11 @@ def remarks(facts: dict[str, float]) -> list[str]:
     said = []
     if "idle_cpu_percent" in facts:
         said.append(f"Idle, all parts together use {facts['idle_cpu_percent']:.1f} % of one core.")
+    if "viewers_megabytes" in facts:
+        said.append(
+            f"1,000 open streams take {facts['viewers_megabytes']:.0f} MB of the web process and, idle,"
+            f" {facts['viewers_idle_web_cpu_percent']:.1f} % of one core."
+        )
     if "floor_cpu" in facts and "thread_cpu" in facts:
         for name, what in (("thread", "on threads"), (f"stateless_{CONCURRENCY}", "stateless, no checkpoints")):
             rate = facts[f"{name}_per_second"] / facts["floor_per_second"]
@@ -162,4 +180,5 @@ SECTIONS: dict[str, Callable[[Measurement], None]] = {
     "floor": floor,
     "background": background,
     "events": events,
+    "viewers": viewers,
 }

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandParser
 
 from config import ports, reachable
 from config.environment import ConfigurationError
+from config.impatience import ImpatientProtocol
 
 DRAIN_SECONDS = 10
 
@@ -36,7 +37,7 @@ class Command(BaseCommand):
         config = uvicorn.Config(
             "config.asgi:application",
             loop="uvloop",
-            http="httptools",
+            http=ImpatientProtocol,
             lifespan="on",
             log_config=None,
             log_level="info" if options["access_log"] else "warning",
