@@ -5,11 +5,13 @@ import operator
 from typing import Annotated, Any
 
 from langchain_core.language_models import GenericFakeChatModel
-from langchain_core.messages import AIMessage, ToolMessage
+from langchain_core.messages import AIMessage, HumanMessage, ToolMessage
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, MessagesState, StateGraph
 from starlette.exceptions import HTTPException
 from typing_extensions import TypedDict
+
+from examples.models import ScriptedChatModel
 
 
 async def _model(state: MessagesState) -> dict[str, Any]:
@@ -35,6 +37,20 @@ talker = (
 talker_inside = (
     StateGraph(MessagesState).add_node("inside", talker).add_edge(START, "inside").add_edge("inside", END).compile()
 )
+
+
+class Recital(MessagesState, total=False):
+    tokens: int
+
+
+async def _recite(state: Recital) -> dict[str, Any]:
+    words = " ".join(f"w{number}" for number in range(state.get("tokens", 10)))
+    model = ScriptedChatModel(reply=lambda messages: AIMessage(words), delay=0.002)
+    return {"messages": [await model.ainvoke([HumanMessage("go on")])]}
+
+
+# A model that says w0 w1 w2 ..., a token at a time.
+reciter = StateGraph(Recital).add_node("recite", _recite).add_edge(START, "recite").add_edge("recite", END).compile()
 
 
 class Ticks(TypedDict, total=False):
