@@ -101,7 +101,7 @@ def lookup(host: str) -> list[str]:
     """The addresses of a host name, or the address itself. Raises NameNotResolved."""
     try:
         found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    except (OSError, UnicodeError):
+    except (OSError, ValueError):
         raise NameNotResolved from None
     return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
@@ -119,7 +119,7 @@ def _checked_host(url: str, policy: UrlPolicy) -> str:
     try:
         # Parsed by what sends, so that nobody can show us one host and the sender another.
         parsed = httpx.URL(url)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, ValueError) as error:
         raise UrlRefused(f"Invalid webhook URL: {error}") from None
     if policy.require_https and parsed.scheme != "https":
         raise UrlRefused("Webhook must use https")

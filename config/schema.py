@@ -15,6 +15,7 @@ TAGS = (
     ("/runs", "Stateless Runs", "Runs on a thread of their own."),
     ("/store", "Store", "Long-term memory: items in namespaces, shared by all threads."),
     ("/mcp", "MCP", "Every assistant as a tool."),
+    ("/webhooks", "Webhooks", "Who is told of events, and what became of each delivery."),
     ("/", "System", "The server itself."),
 )
 NOTHING = ({"type": "null"}, {"type": "string", "maxLength": 0})

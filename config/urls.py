@@ -23,4 +23,5 @@ urlpatterns = [
     path("", include("store.urls")),
     path("", include("runs.urls")),
     path("", include("interop.urls")),
+    path("", include("webhooks.urls")),
 ]
