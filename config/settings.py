@@ -174,12 +174,15 @@ CHANNEL_LAYERS = {
 
 # --- Celery: carries run ids only; the row is the truth --------------------------------------------------------------
 CELERY_BROKER_URL = REDIS_URI.replace("unix://", "redis+socket://", 1)
-# A Redis that hangs holds nobody up for longer: a request has its run committed and only rings for it.
+# A Redis that hangs holds a thread that rings up for no longer; requests never wait for it (runs/ringing.py).
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "global_keyprefix": REDIS_KEY_PREFIX,
     "ack_emulation": False,
     "socket_timeout": 3,
     "socket_connect_timeout": 3,
+    "socket_keepalive": True,
+    # How often the worker asks whether the connection it listens on still has somebody at its other end.
+    "health_check_interval": 5,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_TASK_IGNORE_RESULT = True

@@ -22,6 +22,7 @@ from events.reading import reader
 logger = logging.getLogger(__name__)
 
 BEGINNING = "0-0"
+NEVER = f"{2**63}-0"  # behind every id there will be
 END = "__end__"  # the event of the part that closes a run; never shown to clients
 # The event of a part that says: here parts are missing, of its run, or of any run when it names none. Never shown.
 GAP = "__gap__"

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from events.connection import client
+from events.connection import answering, client
 
 BATCH = 64  # streams a round trip; more would hold the first of them up
 
@@ -39,7 +39,8 @@ class Reader:
         for key, after, limit, _ in batch:
             pipeline.xrange(key, min=f"({after}", count=limit)
         try:
-            found: list[Any] = await pipeline.execute(raise_on_error=False)
+            async with answering():
+                found: list[Any] = await pipeline.execute(raise_on_error=False)
         except BaseException as error:
             for *_, answer in batch:
                 if not answer.done():

@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from config import loop
 from runs import endings
-from runs.dispatch import close_stream, ring, ring_next
 from runs.endings import Ending
 from runs.execution import Execution, Outcome, Stop, abandoned_outcome
 from runs.models import CancelAction, Run, RunStatus
+from runs.ringing import close_stream, ring, ring_next
 from threads.checkpointer import delete_run_checkpoints
 from threads.models import Thread, ThreadStatus
 

@@ -3,42 +3,34 @@
 Lock order: thread row, then runs. Source: contract/core.md 5.3 to 5.9.
 """
 
-import logging
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils import timezone
-from kombu.exceptions import OperationalError
-from redis.exceptions import RedisError
 from uuid_utils.compat import uuid7
 
 from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant
 from assistants.project import project
 from config import loop
-from config.celery import app
 from config.database import insert_together
 from config.errors import BadRequest, Conflict, Invalid, NotFound
 from config.outbound import check_url
 from config.rest import parse_uuid
-from events import bell, log
 from runs import endings
 from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_config
 from runs.endings import Ending
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
+from runs.ringing import after_commit, announce_cancel, close_stream, ring
 from threads.checkpointer import delete_run_checkpoints
 from threads.expiry import default_expiry
 from threads.models import Thread, ThreadStatus
 from threads.removal import delete_threads
 
-logger = logging.getLogger(__name__)
-EXECUTE = "runs.execute"  # the Celery task's name; tasks.py imports this module, so it is sent by name
 # What a retry takes over from the run as it is.
 RETRIED = ("stream_mode", "interrupt_before", "interrupt_after", "webhook", "feedback_keys", "durability")
 # With the database's time, by which runs are due (`server_time`): workers compare with no other clock.
@@ -177,44 +169,6 @@ def release_thread(thread_id: UUID) -> None:
         thread.release(busy=Run.objects.filter(thread_id=thread_id).in_flight().exists())
 
 
-def ring(run: Run) -> None:
-    """Tell the workers about a pending run, after commit. When Redis is down the sweeper tells them later."""
-    _after_commit(_send, str(run.run_id))
-
-
-def ring_next(thread_id: UUID) -> None:
-    """Ring for the thread's next run, if one is due."""
-    due = Run.objects.filter(thread_id=thread_id, status=RunStatus.PENDING, created_at__lte=Now())
-    following = due.in_turn().first()
-    if following:
-        ring(following)
-
-
-def waiting_messages() -> int:
-    """How many rings the broker still has for the workers; 0 when it does not answer."""
-    try:
-        with app.connection_for_read() as broker:
-            channel: Any = broker.default_channel
-            return int(channel.queue_declare(settings.CELERY_TASK_DEFAULT_QUEUE).message_count)
-    except OperationalError:
-        return 0
-
-
-def _send(run_id: str) -> None:
-    try:
-        app.send_task(EXECUTE, args=[run_id], retry=False)
-    except OperationalError as error:
-        logger.warning("No worker was told about run %s, the sweeper will do it: %s", run_id, error)
-
-
-def _after_commit(function: Callable[..., None], *arguments: Any) -> None:
-    """Call it once all is committed. What it raises is logged: the request has been carried out by then.
-
-    Not with a partial: Django wants the name of what failed for its log, and a partial has none.
-    """
-    transaction.on_commit(lambda: function(*arguments), robust=True)
-
-
 def _checked(body: dict[str, Any]) -> UUID:
     """The assistant's id, once everything that needs no row has been checked."""
     assistant_id = resolve_assistant(body["assistant_id"])
@@ -311,10 +265,10 @@ def _cancel_all(runs: Iterable[Run], action: CancelAction, reason: str) -> None:
     for run in runs:
         if run.status == RunStatus.RUNNING:
             Run.objects.filter(pk=run.pk, cancel_action=None).update(cancel_action=action, cancel_reason=reason)
-            _after_commit(announce_cancel, run.worker)
+            after_commit(announce_cancel, run.worker)
         else:
             _end_pending(run, action, reason)
-            _after_commit(close_stream, run)
+            after_commit(close_stream, run)
 
 
 def _end_pending(run: Run, action: CancelAction, reason: str) -> None:
@@ -335,28 +289,6 @@ def _end_pending(run: Run, action: CancelAction, reason: str) -> None:
     if endings.is_awaited(run):
         kept = Run.objects.filter(pk=run.pk).first()
         endings.tell(Ending(kept or run, kept.status if kept else action, executed=False))
-
-
-def announce_cancel(worker: str) -> None:
-    """Wake the worker's watch; without Redis it looks by itself within a second."""
-    loop.start(_ring_worker(worker))
-
-
-async def _ring_worker(worker: str) -> None:
-    with suppress(RedisError):
-        await bell.ring(f"worker.{worker}")
-
-
-def close_stream(run: Run) -> None:
-    """Tell whoever follows the run that nothing more will come."""
-    loop.start(_close(str(run.thread_id), str(run.run_id)))
-
-
-async def _close(stream: str, run_id: str) -> None:
-    try:
-        await log.append(stream, run_id, [log.Part(run_id, log.END, b"{}")], turn=log.LAST_TURN, last=True)
-    except RedisError as error:
-        logger.warning("The stream of run %s is not closed, its viewers will look at the row: %s", run_id, error)
 
 
 def lease() -> timedelta:

@@ -151,13 +151,13 @@ async def _concluded(
         await execution.saver.close()
     if status in (Stop.LEASE_LOST, Stop.DRAIN):
         with suppress(Exception):
-            await writer.drained()
+            await writer.finish()
         return Outcome(status)
     shown = dialect.exception_as_json(error) if error else None
     if status == RunStatus.ERROR and error:
         logger.info("Run %s failed", run.run_id, exc_info=error)
         await writer.put("error", dialect.dumps(shown))
-    await writer.drained()
+    await writer.finish()
     if status == CancelAction.ROLLBACK and not run.temporary:
         await loop.at_home(delete_run_checkpoints(run.thread_id, run.run_id))
     if error and not run.temporary:

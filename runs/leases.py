@@ -38,6 +38,11 @@ class Watch:
         threading.Thread(target=self._look_for_ever, name="lease-watch", daemon=True).start()
         loop.start(self._listen())
 
+    @property
+    def draining(self) -> bool:
+        """Whether this process is going down and claims nothing more."""
+        return self.drained_by < float("inf")
+
     @contextmanager
     def holding(self, run: Run, claimed: float) -> Iterator[Execution]:
         """Look after a claimed run while the block lasts; `claimed` is time.monotonic() before the claim was sent."""

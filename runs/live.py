@@ -14,6 +14,7 @@ from uuid import UUID
 
 import orjson
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
+from redis.exceptions import RedisError
 
 from config import sse
 from config.database import in_thread
@@ -184,12 +185,19 @@ def _identity(run: Run) -> dict[str, Any]:
 
 async def _find(run_id: UUID, thread_id: UUID | None) -> tuple[Run | None, str]:
     """The run, and the log's end from before we looked, so that nothing falls between."""
-    stream = str(thread_id) if thread_id else None
-    tail = await log.tail(stream) if stream else log.BEGINNING
+    tail = await _tail(thread_id) if thread_id else log.BEGINNING
     run = await in_thread(partial(_get, run_id, thread_id))
-    if run and stream is None:
-        tail = await log.tail(str(run.thread_id))
+    if run and thread_id is None:
+        tail = await _tail(run.thread_id)
     return run, tail
+
+
+async def _tail(thread_id: UUID) -> str:
+    """Where the thread's log ends; without Redis, behind all there is: whoever joins is told of the end by the row."""
+    try:
+        return await log.tail(str(thread_id))
+    except RedisError:
+        return log.NEVER
 
 
 def _get(run_id: UUID, thread_id: UUID | None) -> Run | None:

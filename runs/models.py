@@ -50,18 +50,31 @@ class MultitaskStrategy(models.TextChoices):
 # Due times and leases are told by the database's clock alone, so that no two machines can disagree about them.
 # A run is taken when it is due, is the oldest in flight on its thread, and nothing runs there. One statement: what it
 # reads and what it writes cannot be torn apart; the partial unique constraint decides the race that is left.
-CLAIM = """
-UPDATE runs_run AS run
-   SET status = 'running', attempt = attempt + 1, worker = %(worker)s, updated_at = clock_timestamp(),
-       lease_expires_at = clock_timestamp() + %(lease)s, started_at = coalesce(started_at, clock_timestamp())
- WHERE run_id = %(run_id)s AND status = 'pending' AND created_at <= clock_timestamp()
-   AND NOT EXISTS (
+FIRST_IN_LINE = """NOT EXISTS (
        SELECT FROM runs_run AS other
         WHERE other.thread_id = run.thread_id AND other.run_id <> run.run_id
           AND (other.status = 'running'
                OR other.status = 'pending' AND (other.created_at, other.run_id) < (run.created_at, run.run_id)))
-RETURNING *
 """
+
+CLAIM = f"""
+UPDATE runs_run AS run
+   SET status = 'running', attempt = attempt + 1, worker = %(worker)s, updated_at = clock_timestamp(),
+       lease_expires_at = clock_timestamp() + %(lease)s, started_at = coalesce(started_at, clock_timestamp())
+ WHERE run_id = %(run_id)s AND status = 'pending' AND greatest(created_at, retry_at) <= clock_timestamp()
+   AND {FIRST_IN_LINE}
+RETURNING *
+"""  # noqa: S608 - our own text
+
+# A run whose time came after its last change was never rung for; any other gets a moment to be heard of. now(), not
+# clock_timestamp(): the index ends the search at runs that are not due only for a time that stands still.
+UNHEARD = f"""
+SELECT run_id FROM runs_run AS run
+ WHERE status = 'pending' AND created_at <= now() AND (retry_at IS NULL OR retry_at <= now())
+   AND (updated_at <= now() - %(heard)s OR greatest(created_at, retry_at) > updated_at)
+   AND {FIRST_IN_LINE}
+ ORDER BY created_at, run_id LIMIT %(limit)s
+"""  # noqa: S608 - our own text
 
 # Finds something while the attempt is its run's live one. Checkpoints are fenced with it: see threads/checkpointer.py.
 LIVE = """SELECT FROM runs_run AS live
@@ -109,6 +122,10 @@ class RunQuerySet(models.QuerySet["Run"]):
         except IntegrityError:
             return None
 
+    def unheard(self, heard: timedelta, limit: int) -> list[uuid.UUID]:
+        """Runs that could be claimed, oldest first, but for those rung for less than `heard` ago."""
+        return [run.run_id for run in self.raw(UNHEARD, {"heard": heard, "limit": limit})]
+
     def renew(self, worker: str, lease: timedelta, held: list[uuid.UUID]) -> set[uuid.UUID]:
         """Extend the leases a worker holds, in one statement; returns those it still held."""
         rows = self.raw(
@@ -143,6 +160,8 @@ class Run(models.Model):
     # The earliest start, `after_seconds` included; threads run in this order.
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
+    # When the next attempt may start, after one that failed. It keeps its place in the thread's line meanwhile.
+    retry_at = models.DateTimeField(null=True, blank=True)
     started_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
     # The fencing token: raised by each claim, carried by every later write of the run.
@@ -170,6 +189,11 @@ class Run(models.Model):
             models.Index(fields=["-created_at"], name="run_created"),
             models.Index(fields=["status", "-created_at"], name="run_status_created"),
             models.Index(fields=["created_at"], name="run_pending", condition=models.Q(status=RunStatus.PENDING)),
+            models.Index(
+                fields=["thread", "created_at", "run_id"],
+                name="run_in_flight",
+                condition=models.Q(status__in=IN_FLIGHT),
+            ),
             models.Index(fields=["lease_expires_at"], name="run_leased", condition=models.Q(status=RunStatus.RUNNING)),
             models.Index(fields=["-created_at"], name="run_failed", condition=models.Q(error__isnull=False)),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="run_metadata"),

@@ -1,26 +1,23 @@
-"""Finds what fell between: runs whose worker is gone, and pending runs nobody has come for.
+"""Takes back the runs whose worker is gone. Pending runs nobody has come for are the pickers' business.
 
 Safe with any number of sweepers at once: every step is a conditional UPDATE or a bell.
 """
 
 import logging
 import time
-from datetime import timedelta
 
 from django.conf import settings
-from django.db.models import F, OuterRef, Subquery
 from django.db.models.functions import Now
 
 from config import loop
 from runs.conclusion import conclude
-from runs.dispatch import lease, ring, waiting_messages
+from runs.dispatch import lease
 from runs.execution import Execution, Outcome, abandoned_outcome
-from runs.models import IN_FLIGHT, Run, RunStatus
+from runs.models import Run, RunStatus
+from runs.ringing import ring
 
 logger = logging.getLogger(__name__)
 LIMIT = 1000
-FEW = 20  # so many rings are cheaper than to ask
-UNHEARD_SECONDS = 2  # a pending run that waits this long has probably not been heard of
 
 
 def take_back_expired() -> None:
@@ -34,22 +31,6 @@ def take_back_expired() -> None:
             _end(run, RunStatus.ERROR, f"exceeded max attempts: {run.attempt} workers took the run and did not return")
         elif run.take_back():
             ring(run)
-
-
-def ring_again() -> None:
-    """Ring for due pending runs that are first on their thread and have waited long enough to be called unheard.
-
-    A long queue behind busy workers is no reason to ring: while the broker still has a message for every second of
-    them, what it has lost can wait until the queue is shorter.
-    """
-    first = Run.objects.filter(thread=OuterRef("thread"), status__in=IN_FLIGHT).in_turn().values("pk")[:1]
-    heard = Now() - timedelta(seconds=UNHEARD_SECONDS)
-    due = Run.objects.filter(status=RunStatus.PENDING, created_at__lte=Now(), updated_at__lte=heard)
-    unheard = list(due.annotate(first=Subquery(first)).filter(pk=F("first")).in_turn()[:LIMIT])
-    if len(unheard) > FEW and waiting_messages() * 2 >= len(unheard):
-        return
-    for run in unheard:
-        ring(run)
 
 
 def _end(run: Run, status: str, reason: str) -> None:

@@ -15,17 +15,10 @@ from config.errors import BadRequest, Invalid, NotFound
 from config.paging import only
 from config.rest import Endpoint, parse_json, parse_uuid, read_body
 from config.schema import ErrorResponse
-from runs.dispatch import (
-    announce_cancel,
-    cancel_runs,
-    close_stream,
-    create_batch,
-    create_run,
-    create_stateless_run,
-    release_thread,
-)
+from runs.dispatch import cancel_runs, create_batch, create_run, create_stateless_run, release_thread
 from runs.models import IN_FLIGHT, Run
 from runs.requests import caller_of
+from runs.ringing import announce_cancel, close_stream
 from runs.serializers import (
     RUN_FIELDS,
     CancelRunsBody,

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from django.db import IntegrityError, transaction
-from django.test import TestCase
+from django.db.models import F
 from django.utils import timezone
 
 from assistants.models import Assistant
@@ -14,7 +14,7 @@ from assistants.startup import start
 from runs import sweeper
 from runs.assembly import Caller
 from runs.conclusion import conclude
-from runs.dispatch import ThreadBusy, cancel_run, create_run, waiting_messages
+from runs.dispatch import ThreadBusy, cancel_run, create_run
 from runs.execution import Outcome, Stop
 from runs.models import CancelAction, Run, RunStatus
 from threads.models import HeadState, Thread
@@ -168,11 +168,39 @@ def test_default_assistants_are_made_once() -> None:
     assert Assistant.objects.filter(graph_id="counter").count() == 1
 
 
-def test_a_run_nobody_heard_of_is_rung_for_again() -> None:
-    before = waiting_messages()
-    old = timezone.now() - timedelta(seconds=10)
-    lost = new_run()
-    Run.objects.filter(pk=lost.pk).update(created_at=old, updated_at=old)
-    with TestCase.captureOnCommitCallbacks(execute=True):
-        sweeper.ring_again()
-    assert waiting_messages() == before + 1
+def unheard(limit: int = 10) -> list[uuid.UUID]:
+    return Run.objects.unheard(timedelta(seconds=60), limit)
+
+
+def made_older(created: float, updated: float) -> None:
+    """All runs, by so many seconds. Within a test's transaction the database's clock stands still."""
+    Run.objects.update(
+        created_at=F("created_at") - timedelta(seconds=created), updated_at=F("updated_at") - timedelta(seconds=updated)
+    )
+
+
+def test_a_run_counts_as_unheard_once_its_ring_had_a_moment_to_be_heard() -> None:
+    run = new_run()
+    made_older(30, 30)
+    assert unheard() == []
+    made_older(60, 60)
+    assert unheard() == [run.run_id]
+
+
+def test_a_delayed_run_was_never_rung_for_and_is_found_when_it_is_due() -> None:
+    run = new_run(after_seconds=60)
+    made_older(30, 30)
+    assert unheard() == []
+    made_older(31, 1)
+    assert unheard() == [run.run_id]
+
+
+def test_only_the_first_in_the_line_of_a_thread_is_found_and_none_behind_a_running_one() -> None:
+    first = new_run()
+    new_run(first.thread_id)
+    other = new_run()
+    made_older(90, 90)
+    assert unheard() == [first.run_id, other.run_id]
+    assert unheard(limit=1) == [first.run_id]
+    claimed(first)
+    assert unheard() == [other.run_id]

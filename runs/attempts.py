@@ -1,0 +1,96 @@
+"""From a pending row to the end of one attempt, in the calling thread: a slot, the claim, the execution, the outcome.
+
+Whoever learns of a run calls it, Celery or the picker; together they execute no more than N_JOBS_PER_WORKER at once.
+"""
+
+import logging
+import threading
+import time
+from functools import cache
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connection
+
+from config import loop
+from config.database import drop_dead_connections
+from runs.conclusion import conclude
+from runs.dispatch import lease
+from runs.execution import Execution, Outcome, execute
+from runs.leases import watch
+from runs.models import Run
+
+logger = logging.getLogger(__name__)
+RETRY_SECONDS = 0.5
+
+
+class Slots:
+    """How many runs this process may execute at once."""
+
+    def __init__(self, size: int) -> None:
+        self.free = size
+        self.freed = threading.Event()  # set whenever one is given back
+        self.lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take one; False when none is free."""
+        with self.lock:
+            if not self.free:
+                return False
+            self.free -= 1
+            return True
+
+    def give_back(self) -> None:
+        """Give back one that was taken."""
+        with self.lock:
+            self.free += 1
+        self.freed.set()
+
+
+@cache
+def slots() -> Slots:
+    """This process's slots."""
+    return Slots(settings.N_JOBS_PER_WORKER)
+
+
+def attempt(run_id: UUID) -> None:
+    """Claim the run, execute it, write how it ended. Without a free slot, or on the way down, it is left to others."""
+    if watch().draining or not slots().take():
+        return
+    try:
+        claimed = time.monotonic()
+        run = _claim(run_id)
+        if run:
+            with watch().holding(run, claimed) as execution:
+                _conclude(execution, loop.run_on(execution.loop, execute(execution)))
+    finally:
+        connection.close()
+        slots().give_back()
+
+
+def _claim(run_id: UUID) -> Run | None:
+    try:
+        return Run.objects.claim(run_id, watch().worker, lease())
+    except (OperationalError, InterfaceError):
+        drop_dead_connections()
+        raise
+    finally:
+        # A run may take hours, and there are fewer connections than slots.
+        connection.close()
+
+
+def _conclude(execution: Execution, outcome: Outcome) -> None:
+    """Write how it ended, once PostgreSQL is there; past the lease that is another worker's business.
+
+    The connection may have died while the graph ran. Writing twice does no harm: the second time finds it written.
+    """
+    while True:
+        try:
+            return conclude(execution.run, outcome)
+        except (OperationalError, InterfaceError):
+            if not execution.has_lease():
+                raise
+            logger.warning("The end of run %s is not written yet", execution.run.pk, exc_info=True)
+            connection.close()
+            drop_dead_connections()
+            time.sleep(RETRY_SECONDS)
