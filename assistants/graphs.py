@@ -85,6 +85,12 @@ def default_assistant_ids() -> dict[str, uuid.UUID]:
     return {graph_id: assistant_id_of(graph_id) for graph_id in project().graphs}
 
 
+def stream_transformers(graph_id: str) -> list[Callable[..., Any]]:
+    """What the graph's module adds to its event streams: `stream_transformers()` returns factories. None by default."""
+    declare = getattr(load_all()[graph_id].module, "stream_transformers", None)
+    return list(declare() or ()) if callable(declare) else []
+
+
 @asynccontextmanager
 async def open_graph(
     graph_id: str,

@@ -16,6 +16,7 @@ from assistants.startup import start  # noqa: E402
 from config import http  # noqa: E402
 from config.database import in_thread  # noqa: E402
 from config.handler import InPlaceHandler  # noqa: E402
+from streaming.routing import websockets  # noqa: E402
 
 django_application: Any = InPlaceHandler()
 
@@ -49,5 +50,9 @@ api: http.ASGIApp = http.limit_body(django_application, settings.HTTP_MAX_REQUES
 api = http.head_as_get(_with_static(api))
 api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_URL, "/mcp/"))
 application = ProtocolTypeRouter(
-    {"lifespan": _lifespan, "http": http.cors(api, settings.CORS_ALLOW_ORIGINS, settings.CORS_CONFIG_OPTIONS)}
+    {
+        "lifespan": _lifespan,
+        "http": http.cors(api, settings.CORS_ALLOW_ORIGINS, settings.CORS_CONFIG_OPTIONS),
+        "websocket": websockets,
+    }
 )

@@ -33,6 +33,7 @@ RESERVED_CONFIGURABLE = frozenset(
         "__dd_trace_headers__",
         "__pregel_node_finished",
         "__context_provided__",
+        "__event_streaming_v2",
     }
 )
 RESERVED_METADATA = frozenset({"thread_id", "assistant_id", "run_id", "cron_id", "counters_since_delta_snapshot"})

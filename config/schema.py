@@ -11,6 +11,8 @@ METHODS = ("get", "post", "put", "patch", "delete")
 TAGS = (
     ("/assistants", "Assistants", "A graph with a configuration, a name and versions."),
     ("/threads/{thread_id}/runs", "Thread Runs", "Runs on a thread, which keeps their state."),
+    ("/threads/{thread_id}/commands", "Event Streaming", "Commands to a thread, and its events as they happen."),
+    ("/threads/{thread_id}/stream/events", "Event Streaming", "Commands to a thread, and its events as they happen."),
     ("/threads", "Threads", "Where state lives: values, checkpoints, history."),
     ("/runs", "Stateless Runs", "Runs on a thread of their own."),
     ("/store", "Store", "Long-term memory: items in namespaces, shared by all threads."),
@@ -46,7 +48,8 @@ def finish(result: Document, generator: Any, request: Any, public: bool) -> Docu
         _add_errors(path, operation)
     _tidy(result)
     used = {_tag(path) for path, _ in operations(result)}
-    result["tags"] = [{"name": name, "description": text} for _, name, text in TAGS if name in used]
+    described = {name: text for _, name, text in TAGS if name in used}
+    result["tags"] = [{"name": name, "description": text} for name, text in described.items()]
     return result
 
 

@@ -57,6 +57,7 @@ INSTALLED_APPS = [
     "threads",
     "runs",
     "webhooks",
+    "streaming",
     "console",
 ]
 
@@ -226,6 +227,7 @@ EVENT_LOG_COMPRESS_BYTES = env_int("EVENT_LOG_COMPRESS_BYTES", 16_384, least=1)
 MAX_STREAM_CHUNK_SIZE_BYTES = env_int("MAX_STREAM_CHUNK_SIZE_BYTES", 128 * 1024 * 1024, least=1024)
 STREAM_SEND_TIMEOUT_SECONDS = env_float("STREAM_SEND_TIMEOUT_SECONDS", 60.0)
 HEARTBEAT_SECONDS = 5.0
+EVENT_STREAMING = env_bool("FF_V2_EVENT_STREAMING", default=True)
 
 # --- the store -------------------------------------------------------------------------------------------------------
 STORE_MAX_VALUE_BYTES = env_int("STORE_MAX_VALUE_BYTES", 8_388_608, least=1)
@@ -273,6 +275,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_SETTINGS": {"deepLinking": True, "persistAuthorization": True, "defaultModelsExpandDepth": 0},
     "POSTPROCESSING_HOOKS": [
         "runs.schema.add_live_routes",
+        "streaming.schema.add_routes",
         "runs.schema.add_examples",
         "store.schema.describe_items",
         "interop.schema.add_routes",

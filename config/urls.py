@@ -24,4 +24,5 @@ urlpatterns = [
     path("", include("runs.urls")),
     path("", include("interop.urls")),
     path("", include("webhooks.urls")),
+    path("", include("streaming.urls")),
 ]

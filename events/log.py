@@ -10,13 +10,13 @@ import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.conf import settings
 from redis.exceptions import RedisError
 
 from events import bell, scripts
-from events.connection import script
+from events.connection import client, script
 from events.reading import reader
 
 logger = logging.getLogger(__name__)
@@ -94,9 +94,22 @@ async def read(stream: str, after: str, limit: int = PAGE) -> list[Part]:
     Raises RedisError.
     """
     rows = await reader().rows(_keys(stream)[0], after, limit)
-    parts = [Part(f[b"r"].decode(), f[b"e"].decode(), _unpacked(f), row.decode()) for row, f in rows]
+    parts = [_part(row, fields) for row, fields in rows]
     missing = _gap(after, parts[0].id) if parts else None
     return [Part("", GAP, missing, after), *parts] if missing else parts
+
+
+async def newest(stream: str, limit: int) -> list[Part]:
+    """The newest parts, oldest first, at most `limit`. Raises RedisError."""
+    found: list[Part] = []
+    before = "+"
+    while len(found) < limit:
+        rows: Any = await client().xrevrange(_keys(stream)[0], max=before, count=min(PAGE, limit - len(found)))
+        found += [_part(row, fields) for row, fields in rows]
+        if len(rows) < PAGE:
+            break
+        before = f"({found[-1].id}"
+    return found[::-1]
 
 
 async def tail(stream: str) -> str:
@@ -209,6 +222,10 @@ async def _news(positions: Sequence[tuple[str, str]]) -> list[bool]:
         logger.debug("The event logs cannot be looked at", exc_info=True)
         return [False] * len(positions)
     return found
+
+
+def _part(row: bytes, fields: dict[bytes, bytes]) -> Part:
+    return Part(fields[b"r"].decode(), fields[b"e"].decode(), _unpacked(fields), row.decode())
 
 
 def _packed(data: bytes) -> tuple[str, bytes]:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from assistants.models import Assistant
 from config.errors import BadRequest
+from runs.models import EVENT_STREAMING
 from threads.models import Thread
 
 
@@ -98,13 +99,13 @@ def _config(
 
 def _request_configurable(body: dict[str, Any]) -> dict[str, Any]:
     configurable: dict[str, Any] = body.get("config", {}).get("configurable", {})
-    return configurable
+    return {key: value for key, value in configurable.items() if key != EVENT_STREAMING}
 
 
 def _asked(body: dict[str, Any], caller: Caller) -> dict[str, Any]:
     """What the request adds to configurable, the server's own keys included."""
     context = body.get("context")
-    mirrored = {**context, "__context_provided__": True} if context else _request_configurable(body)
+    mirrored = {**context, "__context_provided__": True} if context else body.get("config", {}).get("configurable", {})
     asked = {**mirrored, **caller.configurable}
     if "checkpoint_id" in body:
         asked["checkpoint_id"] = body["checkpoint_id"]

@@ -7,6 +7,7 @@ from django.utils import timezone
 
 from config import loop
 from runs import endings
+from runs.closing import Closing
 from runs.endings import Ending
 from runs.execution import Execution, Outcome, Stop, abandoned_outcome
 from runs.models import CancelAction, Run, RunStatus
@@ -25,9 +26,9 @@ def conclude(run: Run, outcome: Outcome) -> None:
     elif outcome.status == Stop.DRAIN:
         if run.hand_back():
             ring(run)
-    elif _remove(run, outcome) if run.temporary else _write(run, outcome):
+    elif closing := _remove(run, outcome) if run.temporary else _write(run, outcome):
         # Only now: a client that sees the stream end may rely on the status being visible.
-        close_stream(run)
+        close_stream(run, closing)
     else:
         _clear_up(run)
 
@@ -41,28 +42,32 @@ def _clear_up(run: Run) -> None:
         loop.run(delete_run_checkpoints(run.thread_id, run.run_id))
 
 
-def _remove(run: Run, outcome: Outcome) -> bool:
+def _remove(run: Run, outcome: Outcome) -> Closing | None:
     """A stateless run goes with its thread: in one statement, unless somebody wants to hear of it."""
+    closing = Closing(outcome.status, outcome.error)
     if not endings.is_awaited(run):
-        return run.remove_with_thread()
+        return closing if run.remove_with_thread() else None
     with transaction.atomic():
         Thread.objects.select_for_update().filter(pk=run.thread_id).first()
         asked = Run.objects.filter(pk=run.pk).values_list("cancel_action", flat=True).first()
         if not run.remove_with_thread():
-            return False
+            return None
         run.error, run.ended_at = outcome.error, timezone.now()
         endings.tell(Ending(run, CANCELLED[CancelAction(asked)] if asked else outcome.status))
-    return True
+    return closing
 
 
-def _write(run: Run, outcome: Outcome) -> bool:
-    """The terminal status, and the thread's status and values; False when another attempt has the run."""
+def _write(run: Run, outcome: Outcome) -> Closing | None:
+    """The terminal status, and the thread's status and values; None when another attempt has the run."""
     rolled_back = outcome.status == CancelAction.ROLLBACK
     with transaction.atomic():
         thread = Thread.objects.select_for_update().filter(pk=run.thread_id).first()
         error = _explained(run, outcome)
-        if thread is None or not (run.remove() if rolled_back else run.end(outcome.status, error)):
-            return False
+        if thread is None:
+            return None
+        status = _rolled_back(run) if rolled_back else run.end(outcome.status, error)
+        if status is None:
+            return None
         busy = Run.objects.filter(thread=thread).in_flight().exists()
         thread.settle(
             outcome.head,
@@ -75,7 +80,11 @@ def _write(run: Run, outcome: Outcome) -> bool:
             endings.tell(_ending(run, outcome, thread))
     if busy:
         ring_next(run.thread_id)
-    return True
+    return Closing(status, error, asks=bool(outcome.head.interrupts), announced=outcome.announced)
+
+
+def _rolled_back(run: Run) -> str | None:
+    return RunStatus.INTERRUPTED if run.remove() else None
 
 
 def _ending(run: Run, outcome: Outcome, thread: Thread) -> Ending:

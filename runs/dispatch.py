@@ -23,6 +23,7 @@ from config.outbound import check_url
 from config.rest import parse_uuid
 from runs import endings
 from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_config
+from runs.closing import Closing
 from runs.endings import Ending
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
 from runs.ringing import after_commit, announce_cancel, close_stream, ring
@@ -268,7 +269,7 @@ def _cancel_all(runs: Iterable[Run], action: CancelAction, reason: str) -> None:
             after_commit(announce_cancel, run.worker)
         else:
             _end_pending(run, action, reason)
-            after_commit(close_stream, run)
+            after_commit(close_stream, run, Closing(RunStatus.INTERRUPTED, started=bool(run.attempt)))
 
 
 def _end_pending(run: Run, action: CancelAction, reason: str) -> None:

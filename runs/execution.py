@@ -16,10 +16,13 @@ from django.conf import settings
 from langgraph.errors import EmptyInputError
 from langgraph.pregel import Pregel
 from langgraph.version import __version__ as langgraph_version
+from redis.exceptions import RedisError
 
-from assistants.graphs import open_graph
+from assistants.graphs import open_graph, stream_transformers
 from config import dialect, loop
+from events import log
 from events.writer import LogWriter
+from runs.envelopes import PROTOCOL, Envelopes, stream_envelopes
 from runs.models import LIVE, CancelAction, Run, RunStatus
 from runs.parts import PartNaming, stream_graph
 from store.opening import open_store
@@ -28,6 +31,12 @@ from threads.models import HeadState
 from threads.state import as_command, read_head
 
 logger = logging.getLogger(__name__)
+# What becomes of the subgraphs that were open when the graph stopped.
+SUBGRAPH_STATUS: dict[str, str] = {
+    RunStatus.SUCCESS: "completed",
+    RunStatus.ERROR: "failed",
+    RunStatus.TIMEOUT: "failed",
+}
 _known_context: WeakKeyDictionary[type, frozenset[str] | None] = WeakKeyDictionary()
 
 
@@ -57,6 +66,7 @@ class Outcome:
     status: str
     error: dict[str, str] | None = None
     head: HeadState = field(default_factory=HeadState)
+    announced: bool = False  # an event-streaming run has told its viewers that it is interrupted
 
 
 @dataclass
@@ -69,6 +79,7 @@ class Execution:
     task: "asyncio.Task[Any] | None" = None  # only while it can be stopped
     stop: str | None = None
     saver: FencedSaver | None = None
+    envelopes: Envelopes | None = None  # of an event-streaming run
 
     def tell_to_stop(self, why: str) -> None:
         """Cancel the attempt, once; the first reason counts. Call it on its loop."""
@@ -154,6 +165,9 @@ async def _concluded(
             await writer.finish()
         return Outcome(status)
     shown = dialect.exception_as_json(error) if error else None
+    if execution.envelopes:
+        for event, data in execution.envelopes.finish(SUBGRAPH_STATUS.get(status, "interrupted")):
+            await writer.put(event, data)
     if status == RunStatus.ERROR and error:
         logger.info("Run %s failed", run.run_id, exc_info=error)
         await writer.put("error", dialect.dumps(shown))
@@ -162,7 +176,7 @@ async def _concluded(
         await loop.at_home(delete_run_checkpoints(run.thread_id, run.run_id))
     if error and not run.temporary:
         head = await _head_after_failure(execution)
-    return Outcome(status, shown, head)
+    return Outcome(status, shown, head, announced=bool(execution.envelopes and execution.envelopes.announced_end))
 
 
 async def _head_after_failure(execution: Execution) -> HeadState:
@@ -195,18 +209,51 @@ async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any,
 async def _stream(execution: Execution, writer: LogWriter) -> HeadState:
     """Announce the attempt, stream the graph, read the head state it leaves."""
     run = execution.run
-    await writer.put("metadata", dialect.dumps({"run_id": str(run.run_id), "attempt": run.attempt}))
+    about: dict[str, Any] = {"run_id": str(run.run_id), "attempt": run.attempt}
+    if run.event_streaming:
+        about["protocol"] = PROTOCOL
+    await writer.put("metadata", dialect.dumps(about))
+    if run.event_streaming:
+        await _announce(execution, writer)
 
     async def use(graph: Pregel[Any, Any, Any, Any]) -> HeadState:
         await _require_state(run, graph)
-        naming = PartNaming(run.kwargs["stream_mode"], subgraphs=run.kwargs["subgraphs"])
         arguments = stream_arguments(run, graph)
-        async for event, payload in stream_graph(graph, naming, str(run.run_id), arguments):
-            await writer.put(event, dialect.dumps(payload))
+        if execution.envelopes:
+            transformers = stream_transformers(run.graph_id)
+            async for event, data in stream_envelopes(graph, execution.envelopes, arguments, transformers):
+                await writer.put(event, data)
+        else:
+            naming = PartNaming(run.kwargs["stream_mode"], subgraphs=run.kwargs["subgraphs"])
+            arguments["output_keys"] = graph.output_channels
+            async for event, payload in stream_graph(graph, naming, str(run.run_id), arguments):
+                await writer.put(event, dialect.dumps(payload))
         return HeadState() if run.temporary else await read_head(graph, str(run.thread_id))
 
     head: HeadState = await _with_graph(execution, use)
     return head
+
+
+async def _announce(execution: Execution, writer: LogWriter) -> None:
+    """Begin an event-streaming run, or go on where an earlier attempt of it broke off."""
+    run = execution.run
+    envelopes = Envelopes(str(run.run_id), run.graph_id)
+    if run.attempt > 1:
+        await loop.at_home(_recall(run, envelopes))
+    execution.envelopes = envelopes
+    for event, data in envelopes.begin():
+        await writer.put(event, data)
+
+
+async def _recall(run: Run, envelopes: Envelopes) -> None:
+    """Show the envelopes what the log has of the run. Without Redis they start afresh."""
+    after = log.BEGINNING
+    with suppress(RedisError):
+        while parts := await log.read(str(run.thread_id), after):
+            after = parts[-1].id
+            for part in parts:
+                if part.run_id == str(run.run_id):
+                    envelopes.recall(part.event, part.data)
 
 
 async def _require_state(run: Run, graph: Pregel[Any, Any, Any, Any]) -> None:
@@ -217,7 +264,7 @@ async def _require_state(run: Run, graph: Pregel[Any, Any, Any, Any]) -> None:
 
 
 def stream_arguments(run: Run, graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
-    """The keyword arguments of the graph's astream, but for modes and subgraphs."""
+    """The keyword arguments of the graph's astream, but for modes, subgraphs and output keys."""
     kwargs = run.kwargs
     config = runtime_config(run)
     context = context_for(graph, kwargs.get("context") or {}, config)
@@ -227,7 +274,6 @@ def stream_arguments(run: Run, graph: Pregel[Any, Any, Any, Any]) -> dict[str, A
         "context": context,
         "interrupt_before": kwargs.get("interrupt_before"),
         "interrupt_after": kwargs.get("interrupt_after"),
-        "output_keys": graph.output_channels,
     }
     return arguments if run.temporary else {**arguments, "durability": kwargs.get("durability")}
 

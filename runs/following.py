@@ -14,6 +14,7 @@ from config import dialect
 from events import log
 from events.log import Part
 from runs import lookout
+from runs.envelopes import is_envelope
 from runs.models import IN_FLIGHT, Run, RunStatus
 from threads.models import Thread, ThreadStatus
 
@@ -114,7 +115,9 @@ class Answer:
         self.interrupts: dict[str, Any] = {}
 
     def take(self, part: Part) -> None:
-        """Look at one part."""
+        """Look at one part. The values in an envelope are those of a client that follows the thread's events."""
+        if is_envelope(part.data):
+            return
         if part.event == "error":
             self.error = part.data
         elif part.event in ("values", "updates"):

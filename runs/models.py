@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from config import dialect
 from config.columns import JSONColumn
 from threads.models import Thread
 
@@ -28,6 +29,7 @@ class RunStatus(models.TextChoices):
     INTERRUPTED = "interrupted", "interrupted"  # it was cancelled
 
 
+EVENT_STREAMING = "__event_streaming_v2"  # in config.configurable: set by the server, seen by the graph
 IN_FLIGHT = (RunStatus.PENDING, RunStatus.RUNNING)
 
 
@@ -79,6 +81,15 @@ SELECT run_id FROM runs_run AS run
 # Finds something while the attempt is its run's live one. Checkpoints are fenced with it: see threads/checkpointer.py.
 LIVE = """SELECT FROM runs_run AS live
  WHERE live.run_id = given.run AND live.attempt = given.attempt AND live.status = 'running'"""
+
+FINISH = """
+UPDATE runs_run
+   SET status = CASE WHEN cancel_action = 'interrupt' THEN 'interrupted' ELSE %(status)s END, error = %(error)s::jsonb,
+       ended_at = clock_timestamp(), updated_at = clock_timestamp(), lease_expires_at = NULL
+ WHERE run_id = %(run_id)s AND status = 'running' AND attempt = %(attempt)s
+   AND cancel_action IS DISTINCT FROM 'rollback'
+RETURNING status
+"""
 
 REMOVE_WITH_THREAD = """
 WITH gone AS (
@@ -214,24 +225,32 @@ class Run(models.Model):
         return cast(str, self.kwargs["config"]["configurable"]["graph_id"])
 
     @property
+    def event_streaming(self) -> bool:
+        """Whether it was started through the event-streaming protocol, and writes its envelopes."""
+        return bool(self.kwargs["config"]["configurable"].get(EVENT_STREAMING))
+
+    @property
     def temporary(self) -> bool:
         """Whether its thread exists only for it."""
         return bool(self.kwargs.get("temporary"))
 
-    def end(self, status: str, error: dict[str, str] | None) -> bool:
-        """running -> terminal, for the attempt this object was claimed as; False when that attempt is no longer live.
+    def end(self, status: str, error: dict[str, str] | None) -> str | None:
+        """running -> terminal, for the attempt this object was claimed as; None when that attempt is no longer live.
 
-        A cancel that was accepted meanwhile wins over any other end: an interrupt is written instead, and a rollback
-        makes this False, see `must_roll_back`.
+        Returns the status written. A cancel that was accepted meanwhile wins over any other end: an interrupt is
+        written instead, and for a rollback nothing, see `must_roll_back`.
         """
-        cancelled = models.Case(
-            models.When(cancel_action=CancelAction.INTERRUPT, then=models.Value(RunStatus.INTERRUPTED)),
-            default=models.Value(status),
-        )
-        ending = self._live().exclude(cancel_action=CancelAction.ROLLBACK)
-        return bool(
-            ending.update(status=cancelled, error=error, ended_at=Now(), updated_at=Now(), lease_expires_at=None)
-        )
+        text = None if error is None else dialect.dumps_text(error)
+        arguments: dict[str, Any] = {
+            "run_id": self.run_id,
+            "attempt": self.attempt,
+            "status": status,
+            "error": text,
+        }
+        with connection.cursor() as cursor:
+            cursor.execute(FINISH, arguments)
+            row = cursor.fetchone()
+        return row[0] if row else None
 
     def must_roll_back(self) -> bool:
         """Whether this attempt is live and a rollback was accepted."""

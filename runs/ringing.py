@@ -16,9 +16,10 @@ from django.db import transaction
 from django.db.models.functions import Now
 from redis.exceptions import RedisError
 
-from config import loop
+from config import dialect, loop
 from config.celery import app
 from events import bell, log
+from runs.closing import Closing
 from runs.models import Run, RunStatus
 
 logger = logging.getLogger(__name__)
@@ -85,14 +86,14 @@ async def _ring_worker(worker: str) -> None:
         await bell.ring(f"worker.{worker}")
 
 
-def close_stream(run: Run) -> None:
-    """Tell whoever follows the run that nothing more will come."""
-    loop.start(_close(str(run.thread_id), str(run.run_id)))
+def close_stream(run: Run, closing: Closing) -> None:
+    """Tell whoever follows the run that nothing more will come, and how it ended."""
+    loop.start(_close(str(run.thread_id), str(run.run_id), dialect.dumps(closing.said_of(run))))
 
 
-async def _close(stream: str, run_id: str) -> None:
+async def _close(stream: str, run_id: str, said: bytes) -> None:
     try:
-        await log.append(stream, run_id, [log.Part(run_id, log.END, b"{}")], turn=log.LAST_TURN, last=True)
+        await log.append(stream, run_id, [log.Part(run_id, log.END, said)], turn=log.LAST_TURN, last=True)
     except RedisError as error:
         logger.warning("The stream of run %s is not closed, its viewers will look at the row: %s", run_id, error)
 

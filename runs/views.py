@@ -15,8 +15,9 @@ from config.errors import BadRequest, Invalid, NotFound
 from config.paging import only
 from config.rest import Endpoint, parse_json, parse_uuid, read_body
 from config.schema import ErrorResponse
+from runs.closing import Closing
 from runs.dispatch import cancel_runs, create_batch, create_run, create_stateless_run, release_thread
-from runs.models import IN_FLIGHT, Run
+from runs.models import IN_FLIGHT, Run, RunStatus
 from runs.requests import caller_of
 from runs.ringing import announce_cancel, close_stream
 from runs.serializers import (
@@ -171,7 +172,7 @@ class OneRun(Endpoint):
         loop.run(delete_run_checkpoints(thread_uuid, run_uuid))
         if run.status in IN_FLIGHT:
             announce_cancel(run.worker)
-            close_stream(run)
+            close_stream(run, Closing(RunStatus.INTERRUPTED, started=bool(run.attempt)))
         return Response(status=204)
 
 

@@ -92,8 +92,6 @@ CONTRACT = {
     "GET /metrics": "",
 }
 NOT_YET = {
-    "POST /threads/{thread_id}/stream/events",
-    "POST /threads/{thread_id}/commands",
     "POST /threads/{thread_id}/runs/crons",
     "POST /runs/crons",
     "POST /runs/crons/search",

@@ -12,6 +12,7 @@ from config.environment import ConfigurationError
 from config.impatience import ImpatientProtocol
 
 DRAIN_SECONDS = 10
+LARGEST_FRAME = 16 * 1024 * 1024  # bytes a WebSocket client may send at once
 
 
 class Command(BaseCommand):
@@ -38,6 +39,9 @@ class Command(BaseCommand):
             "config.asgi:application",
             loop="uvloop",
             http=ImpatientProtocol,
+            ws="websockets-sansio",
+            ws_max_size=min(settings.HTTP_MAX_REQUEST_BODY_BYTES, LARGEST_FRAME),
+            ws_per_message_deflate=False,  # it would cost more CPU than the loopback or a LAN has bandwidth to save
             lifespan="on",
             log_config=None,
             log_level="info" if options["access_log"] else "warning",

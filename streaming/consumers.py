@@ -1,0 +1,222 @@
+"""The protocol over a WebSocket: commands come in, answers and events go out, one at a time.
+
+Nothing here waits for a client without a bound: commands that pile up and events nobody takes end the connection.
+Source: contract/streaming.md 9.
+"""
+
+import asyncio
+import logging
+import uuid
+from collections.abc import Coroutine, Iterable
+from typing import Any
+from uuid import UUID
+
+from channels.generic.websocket import AsyncWebsocketConsumer
+from redis.exceptions import RedisError
+
+from assistants.headers import configurable_headers
+from config import dialect
+from events import log
+from runs.assembly import Caller
+from streaming import commands
+from streaming.commands import Params, ProtocolError
+from streaming.filters import Filter, filter_of
+from streaming.reader import Reader, TooSlow
+from streaming.translation import Event, seq_of
+from streaming.tree import Seen
+
+logger = logging.getLogger(__name__)
+STREAM_ENDED = (1011, "thread stream ended")
+TOO_SLOW = (1013, "the client does not take what is sent")
+TOO_MANY = (1013, "too many commands are waiting")
+LONGEST_INBOX = 100  # commands a client may have waiting
+SEND_SECONDS = 20.0  # how long it may take to make room for one event
+CLOSE_SECONDS = 1.0
+
+
+class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
+    """One client's connection to one thread.
+
+    `turn` is held while a page of events is sent and while a subscription replays: what lies up to `passed` is a
+    replay's to send, what lies behind it is the follower's, so that nothing comes twice and nothing is left out.
+    """
+
+    channel_layer_alias = "none"  # events come through events/log.py; a layer would cost a subscription a socket
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Serve the connection until the client leaves or is cut off."""
+        self.serving, self.cut = asyncio.current_task(), False
+        self.tasks: list[asyncio.Task[None]] = []
+        try:
+            await super().__call__(scope, receive, send)
+        except asyncio.CancelledError:
+            if not self.cut:
+                raise
+        finally:
+            for task in self.tasks:
+                task.cancel()
+
+    async def dispatch(self, message: dict[str, Any]) -> None:
+        """Pass a message on, without Channels' care for database connections: none is used here."""
+        await getattr(self, message["type"].replace(".", "_"))(message)
+
+    async def connect(self) -> None:
+        """Accept; the thread need not exist yet. Who may not see it will be turned away here, with 4403 or 4404."""
+        await self.accept()
+        try:
+            self.thread_id = UUID(self.scope["url_route"]["kwargs"]["thread_id"])
+        except ValueError:
+            await self.close(*STREAM_ENDED)
+            return
+        self.subscriptions: dict[str, Filter] = {}
+        self.passed = self.sent = 0  # the last number the follower has passed, and the highest that went out
+        self.seen = Seen()
+        self.inbox: asyncio.Queue[str] = asyncio.Queue(LONGEST_INBOX)
+        self.writing, self.turn, self.following = asyncio.Lock(), asyncio.Lock(), asyncio.Event()
+        self.tasks += [asyncio.create_task(self._until_broken(work)) for work in (self._commands(), self._events())]
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        """Take a frame, text or binary; its command waits for its turn."""
+        if not self.tasks:
+            return
+        try:
+            self.inbox.put_nowait((bytes_data or b"").decode("utf-8", "replace") if text_data is None else text_data)
+        except asyncio.QueueFull:
+            await self._cut_off(*TOO_MANY)
+
+    async def disconnect(self, code: int) -> None:
+        """The client has left; its runs go on."""
+
+    # --- the two tasks ------------------------------------------------------------------------------------------------
+
+    async def _until_broken(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+            await self._cut_off(*STREAM_ENDED)
+        except (TimeoutError, TooSlow):
+            await self._cut_off(*TOO_SLOW)
+        except Exception:
+            logger.exception("The events of thread %s cannot be sent", self.thread_id)
+            await self._cut_off(*STREAM_ENDED)
+
+    async def _events(self) -> None:
+        """Send what comes from now on, page by page."""
+        reader = await self._at_the_end()
+        self.passed = reader.seq
+        self.following.set()
+        async for found in reader.follow():
+            async with self.turn:
+                await self._send_events(found, list(self.subscriptions.values()))
+                self.passed = reader.seq
+
+    async def _at_the_end(self) -> Reader:
+        """A reader of what is still to come."""
+        try:
+            end = await log.tail(str(self.thread_id))
+        except RedisError:
+            end = log.BEGINNING
+        reader = Reader(self.thread_id, 0 if end == log.BEGINNING else seq_of(end, 7))
+        reader.position = end
+        return reader
+
+    async def _commands(self) -> None:
+        await self.following.wait()
+        while True:
+            text = await self.inbox.get()
+            await self._send(await self._answer(text))
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    async def _answer(self, text: str) -> bytes:
+        try:
+            given = dialect.loads(text)
+        except ValueError:
+            error = ProtocolError("invalid_argument", "Protocol commands must be valid JSON.")
+            return dialect.dumps(commands.failure(None, error))
+        command_id = given.get("id") if isinstance(given, dict) else None
+        try:
+            if not commands.is_command(given):
+                raise ProtocolError("invalid_argument", commands.BAD_COMMAND)
+            params = given.get("params")
+            result = await self._result(given["method"], params if isinstance(params, dict) else {})
+        except ProtocolError as error:
+            return dialect.dumps(commands.failure(command_id, error))
+        return dialect.dumps(commands.success(command_id, result, self.sent))
+
+    async def _result(self, method: str, params: Params) -> Params:
+        match method:
+            case "subscription.subscribe":
+                commands.check_channels(method, params)
+                return await self._subscribe(str(uuid.uuid4()), filter_of(params), 0)
+            case "subscription.reconnect":
+                since = commands.check_reconnect(params)
+                given = params.get("subscription_id")
+                known = given if isinstance(given, str) and given else str(uuid.uuid4())
+                return await self._subscribe(known, filter_of(params), since)
+            case "subscription.unsubscribe":
+                found = commands.subscription_of(params)
+                if self.subscriptions.pop(found, None) is None:
+                    raise ProtocolError("no_such_subscription", f"Unknown subscription: {found}")
+                return {}
+            case "agent.getTree":
+                tree = self.seen.tree()
+                if tree is None:
+                    raise commands.no_active_run()
+                return {"tree": tree}
+            case "input.respond":
+                self._check_namespaces(params)
+        return await commands.carry_out(str(self.thread_id), method, params, self._caller())
+
+    async def _subscribe(self, subscription_id: str, wanted: Filter, since: int) -> Params:
+        """Send what the log has for the subscription, then let the follower go on with it."""
+        async with self.turn:
+            replayed = 0
+            try:
+                async for found in Reader(self.thread_id, since).replay(self.passed):
+                    replayed += await self._send_events(found, [wanted])
+            except RedisError:
+                logger.warning("The log of thread %s cannot be replayed", self.thread_id, exc_info=True)
+            self.subscriptions[subscription_id] = wanted
+        return {"subscription_id": subscription_id, "replayed_events": replayed}
+
+    def _check_namespaces(self, params: Params) -> None:
+        """An answer goes to where its question was seen."""
+        commands.answers_of(params)
+        for interrupt_id, namespace in commands.namespaces_of(params).items():
+            if self.seen.questions.get(interrupt_id, namespace) != namespace:
+                text = "Interrupt namespace does not match the pending interrupt."
+                raise ProtocolError("no_such_interrupt", text)
+
+    def _caller(self) -> Caller:
+        """No header of the upgrade reaches the graph (contract/streaming.md 8.4)."""
+        request_id = str(uuid.uuid4())
+        return Caller(request_id, configurable_headers({"x-request-id": request_id}))
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    async def _send_events(self, found: Iterable[Event], filters: list[Filter]) -> int:
+        """Send what any of the filters shows; returns how many that were."""
+        count = 0
+        for event in found:
+            self.seen.note(event)
+            if any(wanted.shows(event) for wanted in filters):
+                await self._send(event.wire)
+                self.sent = max(self.sent, event.seq)
+                count += 1
+        return count
+
+    async def _send(self, document: bytes) -> None:
+        """Raises TimeoutError when the client makes no room."""
+        async with self.writing, asyncio.timeout(SEND_SECONDS):
+            await self.send(text_data=document.decode())
+
+    async def _cut_off(self, code: int, reason: str) -> None:
+        """Close, if the client still takes that, and stop serving it."""
+        self.cut = True
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.close(code, reason)
+        except Exception:
+            logger.info("A client of thread %s did not take its close frame", self.thread_id)
+        if self.serving is not None:
+            self.serving.cancel()
