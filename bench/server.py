@@ -20,7 +20,7 @@ from config import embedded, processes
 from config.processes import Program
 
 ROOT = Path(__file__).parent.parent
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 CHILD_SECONDS = 600.0
 JOBS_PER_WORKER = 10
 

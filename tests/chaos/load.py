@@ -106,14 +106,16 @@ class Load:
         await self.client.http.aclose()
 
     async def _one_client(self) -> None:
+        # All begin with a run of some seconds, so that whatever happens at first happens to somebody.
+        scenario = self.long
         while time.monotonic() < self.ends and len(self.records.accepted) < self.runs:
-            (scenario,) = self.rng.choices(self.scenarios, self.weights)
             try:
                 await scenario()
             except GaveUp as error:
                 self.records.gave_up.append(str(error))
             except Refused as error:
                 self.records.broken.append(str(error))
+            (scenario,) = self.rng.choices(self.scenarios, self.weights)
 
     # --- scenarios ----------------------------------------------------------------------------------------------
 
@@ -121,6 +123,14 @@ class Load:
         """A run on a new thread, asked about until it is over."""
         run = await self._create(str(uuid.uuid4()), "background")
         await self._until_ended(run)
+
+    async def long(self) -> None:
+        """A run of more than six seconds."""
+        body = self._body("long", 12, if_not_exists="create")
+        body["input"]["pause"] = 0.5
+        thread_id = str(uuid.uuid4())
+        answer = await self.client.request("POST", f"/threads/{thread_id}/runs", body)
+        await self._until_ended(self._accept(self._checked(answer).json()["run_id"], thread_id, "long", body))
 
     async def delayed(self) -> None:
         """A run that may start a second from now."""
@@ -219,11 +229,11 @@ class Load:
             since = {"Last-Event-ID": watched.ids[-1] if watched.ids else "-1"}
             async with self.client.opened("GET", path, headers=since, read=False) as response:
                 over = await self._read(watched, response)
-        watched.status, watched.ended = await self._status(run), time.time()
+        watched.status = await self._status(run)
         replay = Watched(run.run_id, time.time())
         async with self.client.opened("GET", path, headers={"Last-Event-ID": "-1"}, read=False) as response:
             if await self._read(replay, response):
-                watched.replayed = replay.ids
+                watched.replayed, watched.ended = replay.ids, time.time()
                 self.records.watched.append(watched)
 
     # --- steps of them ------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Restarts what ends, as a supervisor would; everything dies with the process that
 
 import asyncio
 import contextlib
+import json
 import os
 import signal
 import socket
@@ -23,11 +24,11 @@ from config import embedded, processes
 from config.processes import Program
 from tests import services
 from tests.chaos import audit
-from tests.chaos.graphs import JOURNAL
+from tests.chaos.graphs import JOURNAL, work
 from tests.proxy import Mode, Proxy, before_postgres, before_redis
 
 ROOT = Path(__file__).parent.parent.parent
-START_SECONDS = 90.0
+START_SECONDS = 240.0
 RESTART_SECONDS = 1.0  # how long a supervisor waits before it starts again what ended
 # Leases that are short enough for many recoveries in a few minutes; and no run fails because its workers died.
 QUICK = {
@@ -181,13 +182,22 @@ class Tree:
             await asyncio.sleep(0.1)
 
     async def _until_up(self) -> None:
-        async with httpx.AsyncClient(timeout=5) as http:
+        """Return when every web answers and every worker has executed something."""
+        async with httpx.AsyncClient(timeout=30) as http:
             for url in self.urls:
                 while True:
                     with contextlib.suppress(httpx.HTTPError):
                         if (await http.get(f"{url}/ok")).status_code == 200:
                             break
                     await asyncio.sleep(0.1)
+            one = {"assistant_id": "journal", "input": work("up", steps=1, pause=0.2)}
+            while not await asyncio.to_thread(self._all_have_worked):
+                runs = (http.post(f"{self.urls[0]}/runs/wait", json=one) for _ in self.workers())
+                await asyncio.gather(*runs, return_exceptions=True)
+
+    def _all_have_worked(self) -> bool:
+        pids = {step["pid"] for step in map(json.loads, self.journal.read_text().splitlines())}
+        return pids >= {part.process.pid for part in self.workers() if part.process}
 
 
 @contextmanager
