@@ -13,8 +13,8 @@ from django.conf import settings  # noqa: E402 - settings are read once Django i
 from starlette.staticfiles import StaticFiles  # noqa: E402
 
 from assistants.startup import start  # noqa: E402
-from config import http  # noqa: E402
-from config.database import in_thread  # noqa: E402
+from config import http, outage  # noqa: E402
+from config.database import conninfo, in_thread  # noqa: E402
 from config.handler import InPlaceHandler  # noqa: E402
 from streaming.routing import websockets  # noqa: E402
 
@@ -38,6 +38,7 @@ async def _lifespan(scope: http.Scope, receive: http.Receive, send: http.Send) -
     await receive()
     try:
         await in_thread(start)
+        outage.watch(conninfo())
     except Exception as error:
         await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
         raise

@@ -137,6 +137,27 @@ USE_TZ = True
 # `manage.py up` sets DATABASE_URI to its embedded server when nobody else has.
 DATABASE_URI = env_str("DATABASE_URI", env_str("POSTGRES_URI", "postgresql://localhost/weft"))
 DATABASE_POOL_SIZE = env_int("LANGGRAPH_POSTGRES_POOL_MAX_SIZE", 20, least=2)
+# Of each of a process's two pools, Django's and the graph loop's. All in seconds.
+DATABASE_POOL: dict[str, Any] = {
+    "min_size": 1,
+    "max_size": DATABASE_POOL_SIZE,
+    "timeout": 10,
+    "max_idle": 300,
+    "max_lifetime": 1800,
+}
+# PostgreSQL counts as away when it says nothing for so long.
+DATABASE_SILENT_SECONDS = env_float("DATABASE_SILENT_SECONDS", 5.0)
+# For a pooler such as pgbouncer in transaction mode: nothing that a connection would have to remember.
+DATABASE_TRANSACTION_POOLING = env_bool("DATABASE_TRANSACTION_POOLING")
+# A peer that is gone without a word is noticed within 30 s of silence, or 15 s of a statement it does not take.
+# PostgreSQL's own parameters: DATABASE_URI may say otherwise.
+DATABASE_CONNECTIONS = {
+    "connect_timeout": 5,
+    "keepalives_idle": 15,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
 
 
 def _database(uri: str) -> dict[str, Any]:
@@ -145,17 +166,14 @@ def _database(uri: str) -> dict[str, Any]:
     except Exception as error:
         raise ConfigurationError(f"DATABASE_URI is not a PostgreSQL address: {error}") from None
     return {
-        "ENGINE": "django.db.backends.postgresql",
+        "ENGINE": "config.postgresql",
         "NAME": str(parts.pop("dbname", "weft")),
         "USER": str(parts.pop("user", "")),
         "PASSWORD": str(parts.pop("password", "")),
         "HOST": str(parts.pop("host", "")),
         "PORT": str(parts.pop("port", "")),
-        "OPTIONS": {
-            "connect_timeout": 10,
-            **parts,
-            "pool": {"min_size": 1, "max_size": DATABASE_POOL_SIZE, "timeout": 10},
-        },
+        "OPTIONS": {**DATABASE_CONNECTIONS, **parts, "pool": DATABASE_POOL},
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_TRANSACTION_POOLING,
     }
 
 

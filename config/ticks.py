@@ -12,6 +12,9 @@ from typing import Any
 from django.db import connection
 from django_celery_beat.schedulers import DatabaseScheduler
 
+from config import outage
+from config.database import conninfo
+
 logger = logging.getLogger(__name__)
 
 
@@ -22,6 +25,7 @@ class TickScheduler(DatabaseScheduler):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.threads = ThreadPoolExecutor(2, thread_name_prefix="tick")
         self.running: set[str] = set()
+        outage.watch(conninfo())
 
     def apply_async(self, entry: Any, producer: Any = None, advance: bool = True, **kwargs: Any) -> None:
         """Start the entry's task here instead of sending it to a worker."""

@@ -10,6 +10,8 @@ from celery import shared_task
 from celery.signals import worker_init, worker_shutting_down
 
 from assistants.startup import load, spare_the_collector
+from config import outage
+from config.database import conninfo
 from runs.attempts import attempt
 from runs.blocking import block_watch
 from runs.leases import watch
@@ -27,6 +29,7 @@ def prepare(**_: Any) -> None:
     watch()
     block_watch()
     picker()
+    outage.watch(conninfo())
     spare_the_collector()
 
 

@@ -6,20 +6,15 @@ import inspect
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
 from typing import Any
 
-from django.conf import settings
 from langgraph.store.base import BaseStore
-from psycopg import AsyncConnection
-from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
 
 from assistants.project import ProjectError
 from config import loop
-from config.database import conninfo
+from config.database import AsyncPool, open_pool
 from store.configuration import find, store_settings
 from store.items import ItemStore
 
-Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
-_pool: Pool | None = None
+_pool: AsyncPool | None = None
 _custom: BaseStore | None = None
 _entered = AsyncExitStack()
 _opening = asyncio.Lock()
@@ -45,22 +40,12 @@ async def close() -> None:
         await entered.aclose()
 
 
-async def _open_pool() -> Pool:
+async def _open_pool() -> AsyncPool:
     """A pool of its own: an embedding is computed while a connection waits, and checkpoints must not wait for that."""
     global _pool
     async with _opening:
         if _pool is None:
-            opened: Pool = AsyncConnectionPool(
-                conninfo(),
-                connection_class=AsyncConnection[DictRow],
-                kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
-                min_size=0,
-                max_size=settings.DATABASE_POOL_SIZE,
-                check=AsyncConnectionPool.check_connection,
-                open=False,
-            )
-            await opened.open()
-            _pool = opened
+            _pool = await open_pool(min_size=0)
         return _pool
 
 

@@ -10,7 +10,7 @@ from langgraph.store.postgres.base import PostgresIndexConfig
 from psycopg.rows import dict_row
 
 from assistants.project import ProjectError
-from config.database import conninfo
+from config.database import conninfo, prepare_threshold
 from store.configuration import dimensions
 
 BATCH = 1000
@@ -30,7 +30,9 @@ WHERE store.prefix = expired.prefix AND store.key = expired.key
 def create_tables(**_: Any) -> None:
     """Create or upgrade the tables; those of vectors when the project has an index. Raises ProjectError."""
     dims = dimensions()
-    with psycopg.Connection.connect(conninfo(), autocommit=True, prepare_threshold=0, row_factory=dict_row) as own:
+    with psycopg.Connection.connect(
+        conninfo(), autocommit=True, prepare_threshold=prepare_threshold(), row_factory=dict_row
+    ) as own:
         PostgresStore(own).setup()
         # langgraph counts whole minutes; half of one would never expire, or at once.
         if own.execute(COLUMN_TYPE, ["ttl_minutes"]).fetchone() == {"data_type": "integer"}:

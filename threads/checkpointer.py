@@ -6,14 +6,13 @@ A saver holds a lock per instance, so each use gets an instance of its own over 
 import asyncio
 import math
 import re
-import select
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.conf import settings
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
     ChannelVersions,
@@ -25,14 +24,16 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.types import ERROR
-from psycopg import AsyncConnection
+from psycopg import Connection, InterfaceError, OperationalError
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import AsyncConnectionPool
 
-from config.database import conninfo
-from config.loop import at_home, graph_loop
+from config import outage
+from config.database import AsyncPool, conninfo, open_pool, prepare_threshold
+from config.loop import at_home, graph_loop, start
 
 UNFIT_TEXT = re.compile("[\0\ud800-\udfff]")
+GOING_AWAY = ("08", "57P")  # PostgreSQL's classes of errors that a restart mends
+RETRY_SECONDS = 0.25
 NO_CHECKPOINT = "00000000-0000-0000-0000-000000000000"
 ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error handler took care of
 
@@ -63,14 +64,17 @@ ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO {conflict
 REPLACE = "UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob"
 
 T = TypeVar("T")
-Pool = AsyncConnectionPool[AsyncConnection[DictRow]]
-_pool: Pool | None = None
+_pool: AsyncPool | None = None
 _opening = asyncio.Lock()
 
 
-async def pool() -> Pool:
-    """The graph loop's pool, opened at first use. Call it on the graph loop only."""
+async def pool() -> AsyncPool:
+    """The graph loop's pool, opened at first use. Call it on the graph loop only.
+
+    Raises OperationalError while PostgreSQL is away.
+    """
     global _pool
+    outage.refuse_while_away()
     if _pool is None:
         async with _opening:
             if _pool is None:
@@ -78,31 +82,10 @@ async def pool() -> Pool:
     return _pool
 
 
-async def _open() -> Pool:
+async def _open() -> AsyncPool:
     if asyncio.get_running_loop() is not graph_loop():
         raise RuntimeError("The checkpointer's pool belongs to the graph loop")
-    opened: Pool = AsyncConnectionPool(
-        conninfo(),
-        connection_class=AsyncConnection[DictRow],
-        kwargs={"autocommit": True, "prepare_threshold": 0, "row_factory": dict_row},
-        min_size=1,
-        max_size=settings.DATABASE_POOL_SIZE,
-        check=_check,
-        open=False,
-    )
-    await opened.open()
-    return opened
-
-
-async def _check(idle: AsyncConnection[DictRow]) -> None:
-    """Raise when PostgreSQL has closed the connection meanwhile: a restart of it must not fail the next run.
-
-    An idle connection has nothing to read, so only one that has is asked over the network.
-    """
-    poll = select.poll()
-    poll.register(idle.fileno(), select.POLLIN)
-    if poll.poll(0):
-        await AsyncConnectionPool.check_connection(idle)
+    return await open_pool()
 
 
 @dataclass(frozen=True)
@@ -121,7 +104,7 @@ class Saver(AsyncPostgresSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """A checkpoint."""
-        return await at_home(super().aget_tuple(config))
+        return await at_home(self._get_tuple(config))
 
     async def alist(
         self,
@@ -157,6 +140,9 @@ class Saver(AsyncPostgresSaver):
     ) -> Mapping[str, DeltaChannelHistory]:
         """What a channel kept as changes was made of."""
         return await at_home(super().aget_delta_channel_history(config=config, channels=channels))
+
+    async def _get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await super().aget_tuple(config)
 
     async def _put(
         self,
@@ -196,7 +182,10 @@ async def close() -> None:
     global _pool
     if _pool is not None:
         closing, _pool = _pool, None
-        await closing.close()
+        await closing.close(timeout=0)
+
+
+outage.at_loss(lambda: start(close()))
 
 
 async def saver() -> Saver:
@@ -227,11 +216,13 @@ class FencedSaver(Saver):
     The clock alone would not do: a process that is stopped between its look at the clock and its write, or whose
     network is, writes when it wakes up. So each statement asks the run's row, and writes nothing when it is too late.
 
+    When PostgreSQL is away it waits and tries again for as long as the lease holds.
+
     langgraph stores what a cancelled task had written so far beside its error; a resume would then take the task for
     done and skip the rest of it. Only the error is kept here, so the task runs again.
     """
 
-    def __init__(self, pool: Pool, fence: Fence) -> None:
+    def __init__(self, pool: AsyncPool, fence: Fence) -> None:
         super().__init__(pool)
         self.fence = fence
         self.UPSERT_CHECKPOINTS_SQL = FENCED_CHECKPOINT.format(live=fence.live)
@@ -266,7 +257,7 @@ class FencedSaver(Saver):
         """Raises LeaseLost."""
         own: Any = {**metadata, "run_id": str(self.fence.run_id), "run_attempt": self.fence.attempt}
         with self._writing():
-            return await super()._put(config, checkpoint, own, new_versions)
+            return await self._patiently(partial(super()._put, config, checkpoint, own, new_versions))
 
     async def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
@@ -276,7 +267,17 @@ class FencedSaver(Saver):
         if ERROR in channels and ERROR_SOURCE_NODE not in channels:
             writes = [write for write in writes if write[0] == ERROR]
         with self._writing():
-            await super()._put_writes(config, writes, task_id, task_path)
+            await self._patiently(partial(super()._put_writes, config, writes, task_id, task_path))
+
+    async def _get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        return await self._patiently(partial(super()._get_tuple, config))
+
+    async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
+        async def on_a_living_pool() -> T:
+            self.conn = await pool()  # another one after an outage
+            return await step()
+
+        return await _patiently(self.fence.holds, on_a_living_pool)
 
     def _dump_writes(self, *arguments: Any) -> Any:
         own = (self.fence.run_id, self.fence.attempt)
@@ -298,8 +299,24 @@ class FencedSaver(Saver):
 
 
 async def fenced_saver(fence: Fence) -> FencedSaver:
-    """A checkpointer for one attempt of a run."""
-    return FencedSaver(await pool(), fence)
+    """A checkpointer for one attempt of a run. Raises LeaseLost."""
+    return FencedSaver(await _patiently(fence.holds, pool), fence)
+
+
+async def _patiently(holds: Callable[[], bool], step: Callable[[], Awaitable[T]]) -> T:
+    """Take a step that may be taken twice, again and again while PostgreSQL is away.
+
+    Raises LeaseLost when the lease ran out meanwhile, and what PostgreSQL itself has against the step.
+    """
+    while True:
+        try:
+            return await step()
+        except (OperationalError, InterfaceError) as error:
+            if error.sqlstate and not error.sqlstate.startswith(GOING_AWAY):
+                raise
+            if not holds():
+                raise LeaseLost from error
+        await asyncio.sleep(RETRY_SECONDS)
 
 
 async def first_checkpoint_of_run(thread_id: UUID, run_id: UUID) -> dict[str, str]:
@@ -341,5 +358,8 @@ async def delete_run_checkpoints(thread_id: UUID, run_id: UUID) -> None:
 
 def create_tables(**_: Any) -> None:
     """Create or upgrade langgraph's checkpoint tables. Runs after every `migrate`."""
-    with PostgresSaver.from_conn_string(conninfo()) as checkpointer:
-        checkpointer.setup()
+    own = Connection[DictRow]
+    with own.connect(
+        conninfo(), autocommit=True, prepare_threshold=prepare_threshold(), row_factory=dict_row
+    ) as connection:
+        PostgresSaver(connection).setup()

@@ -1,0 +1,1 @@
+"""Django's PostgreSQL backend, told when PostgreSQL is away."""
