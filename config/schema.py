@@ -10,6 +10,8 @@ METHODS = ("get", "post", "put", "patch", "delete")
 # The first start of a path that fits gives the heading.
 TAGS = (
     ("/assistants", "Assistants", "A graph with a configuration, a name and versions."),
+    ("/threads/{thread_id}/runs/crons", "Crons", "Runs on a timetable."),
+    ("/runs/crons", "Crons", "Runs on a timetable."),
     ("/threads/{thread_id}/runs", "Thread Runs", "Runs on a thread, which keeps their state."),
     ("/threads/{thread_id}/commands", "Event Streaming", "Commands to a thread, and its events as they happen."),
     ("/threads/{thread_id}/stream/events", "Event Streaming", "Commands to a thread, and its events as they happen."),

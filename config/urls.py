@@ -21,6 +21,7 @@ urlpatterns = [
     path("", include("assistants.urls")),
     path("", include("threads.urls")),
     path("", include("store.urls")),
+    path("", include("crons.urls")),
     path("", include("runs.urls")),
     path("", include("interop.urls")),
     path("", include("webhooks.urls")),

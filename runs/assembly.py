@@ -119,7 +119,7 @@ def _asked(body: dict[str, Any], caller: Caller) -> dict[str, Any]:
         "langgraph_auth_user": None,
         "langgraph_auth_user_id": "",
         "langgraph_auth_permissions": [],
-        "langgraph_request_id": caller.request_id,
+        "langgraph_request_id": caller.request_id or None,
         "__request_start_time_ms__": int(time.time() * 1000),
         "__after_seconds__": body.get("after_seconds", 0),
     }

@@ -29,7 +29,7 @@ EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "6"))
 EDGES = int(os.environ.get("FUZZ_EDGES", "10"))
 SEED = int(os.environ.get("FUZZ_SEED", "20240607"))
 HANG_SECONDS = 10.0
-IDS = ("thread_id", "assistant_id", "run_id", "checkpoint_id")
+IDS = ("thread_id", "assistant_id", "run_id", "checkpoint_id", "cron_id")
 # Answers any operation may give, whatever the document says of it: the request as such was refused.
 UNDECLARED = {400, 405, 413}
 # The thread is there, its history is not: as the reference answers (threads/views.py).
@@ -65,7 +65,7 @@ class Rows:
         self.ids: dict[str, str] = {}
 
     def get(self, kind: str) -> str:
-        """The id of an assistant, a thread, a run of it or its checkpoint."""
+        """The id of an assistant, a thread, a run of it or its checkpoint, or a cron."""
         if self.used % self.LASTS == 0:
             self.ids = self._make()
         self.used += 1
@@ -82,6 +82,7 @@ class Rows:
             "assistant_id": assistant["assistant_id"],
             "thread_id": thread["thread_id"],
             "run_id": answer.headers["Content-Location"].rsplit("/", 1)[1],
+            "cron_id": self._post("/runs/crons", {"assistant_id": "echo", "schedule": "0 0 1 1 *"})["cron_id"],
             "checkpoint_id": state["checkpoint"]["checkpoint_id"],
         }
 
@@ -211,6 +212,8 @@ def _aim(node: Any, known: Callable[[str], str]) -> None:
             node[key] = "echo"
         elif isinstance(value, str) and isinstance(key, int) and len(value) % 8:
             node[key] = value.replace(".", "") or "label"
+        elif key == "schedule" and isinstance(value, str) and len(value) % 4:
+            node[key] = "0 0 1 1 *"
         elif key in ("after_seconds", "ttl") and isinstance(value, int | float) and not isinstance(value, bool):
             node[key] = min(value, 0.1)
 

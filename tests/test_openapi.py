@@ -25,6 +25,10 @@ RUN = (
 )
 ON_THREAD = f"{RUN} checkpoint if_not_exists interrupt_after interrupt_before multitask_strategy"
 ALONE = f"{RUN} on_completion"
+CRON = (
+    "config context durability enabled end_time input interrupt_after interrupt_before metadata schedule stream_mode"
+    " stream_resumable stream_subgraphs timezone webhook"
+)
 # Route to the names its body must know. Source: contract/openapi-facts.json.
 CONTRACT = {
     "POST /assistants": "assistant_id config context description graph_id if_exists metadata name",
@@ -71,12 +75,12 @@ CONTRACT = {
     "POST /runs/wait": ALONE,
     "POST /runs": ALONE,
     "POST /runs/batch": ALONE,
-    "POST /threads/{thread_id}/runs/crons": "",
-    "POST /runs/crons": "",
-    "POST /runs/crons/search": "",
-    "POST /runs/crons/count": "",
+    "POST /threads/{thread_id}/runs/crons": f"{CRON} assistant_id multitask_strategy",
+    "POST /runs/crons": f"{CRON} assistant_id on_run_completed",
+    "POST /runs/crons/search": "assistant_id enabled limit metadata offset select sort_by sort_order thread_id",
+    "POST /runs/crons/count": "assistant_id metadata thread_id",
     "GET /runs/crons/{cron_id}": "",
-    "PATCH /runs/crons/{cron_id}": "",
+    "PATCH /runs/crons/{cron_id}": f"{CRON} on_run_completed",
     "DELETE /runs/crons/{cron_id}": "",
     "PUT /store/items": "index key namespace ttl value",
     "DELETE /store/items": "key namespace",
@@ -92,13 +96,6 @@ CONTRACT = {
     "GET /metrics": "",
 }
 NOT_YET = {
-    "POST /threads/{thread_id}/runs/crons",
-    "POST /runs/crons",
-    "POST /runs/crons/search",
-    "POST /runs/crons/count",
-    "GET /runs/crons/{cron_id}",
-    "PATCH /runs/crons/{cron_id}",
-    "DELETE /runs/crons/{cron_id}",
     "POST /a2a/{assistant_id}",
     "POST /mcp/",
     "GET /mcp/",

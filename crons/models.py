@@ -1,0 +1,183 @@
+"""Cron rows and what became of their slots. Never creates a run; every firing is claimed by an UPDATE or a lock.
+
+Lock order: thread, cron; firing goes the other way and therefore never waits for a thread. contract/platform.md 4.
+"""
+
+import uuid
+from datetime import datetime
+
+from django.contrib.postgres.indexes import GinIndex
+from django.db import models
+from django.utils.timezone import now
+from uuid_utils.compat import uuid7
+
+from assistants.models import Assistant
+from config.columns import JSONColumn
+from crons.schedules import NeverFires, Schedule, parse
+from threads.models import Thread
+
+
+class OnRunCompleted(models.TextChoices):
+    """What becomes of the thread of a stateless cron's run."""
+
+    DELETE = "delete", "delete"
+    KEEP = "keep", "keep"
+
+
+class Overlap(models.TextChoices):
+    """What happens at a slot while an earlier run of the cron is in flight."""
+
+    ALLOW = "allow", "allow"  # both run; on a thread, its multitask strategy decides
+    SKIP = "skip", "skip"  # nothing
+    ENQUEUE = "enqueue", "enqueue"  # the slot waits for the run's end; slots that come meanwhile are lost in it
+
+
+class CatchUp(models.TextChoices):
+    """What happens to slots that nobody was there to fire."""
+
+    ONE = "one", "one"  # the first of them fires late, for all of them
+    NONE = "none", "none"  # nothing
+
+
+class Outcome(models.TextChoices):
+    """What became of a slot."""
+
+    FIRED = "fired", "fired"  # a run was created
+    SKIPPED = "skipped", "skipped"  # an earlier run was in the way
+    MISSED = "missed", "missed"  # too late, and the cron does not catch up
+    FAILED = "failed", "failed"  # the run could not be created
+
+
+DUE = """
+SELECT *, clock_timestamp() AS server_time FROM crons_cron
+ WHERE due_at <= now() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+
+
+class CronQuerySet(models.QuerySet["Cron"]):
+    """Queries over crons."""
+
+    def claim_due(self) -> "Cron | None":
+        """The one due for longest that nobody else has, locked until the transaction ends; `server_time` is now."""
+        return next(iter(self.raw(DUE)), None)
+
+    def note_end(self, cron_id: uuid.UUID, *, failed: bool) -> None:
+        """A run of the cron ended: count failures in a row, and pause the cron after as many as it puts up with."""
+        if not failed:
+            self.filter(pk=cron_id, failures__gt=0).update(failures=0)
+            return
+        self.filter(pk=cron_id).update(failures=models.F("failures") + 1)
+        over = self.filter(pk=cron_id, enabled=True, pause_after_failures__lte=models.F("failures"))
+        over.update(enabled=False, due_at=None, paused_at=now())
+
+
+class Cron(models.Model):
+    """An assistant run on a timetable."""
+
+    cron_id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    # Without constraints in the database: stateless runs delete threads all the time, and each would be checked here.
+    assistant = models.ForeignKey(Assistant, models.CASCADE, related_name="crons", db_constraint=False)
+    thread = models.ForeignKey(Thread, models.CASCADE, related_name="crons", null=True, blank=True, db_constraint=False)
+    user_id = models.TextField(default="", blank=True)
+    end_time = models.DateTimeField(null=True, blank=True)
+    schedule = models.TextField()
+    timezone = models.TextField(null=True, blank=True)  # noqa: DJ001 - null means UTC, as clients see it
+    payload = JSONColumn(default=dict)
+    next_run_date = models.DateTimeField(null=True, blank=True)
+    metadata = JSONColumn(default=dict)
+    on_run_completed = models.TextField(choices=OnRunCompleted, null=True, blank=True)  # noqa: DJ001 - null on threads
+    enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(default=now)
+    updated_at = models.DateTimeField(default=now)
+    overlap = models.TextField(choices=Overlap, default=Overlap.ALLOW)
+    catch_up = models.TextField(choices=CatchUp, default=CatchUp.ONE)
+    pause_after_failures = models.PositiveIntegerField(null=True, blank=True)
+    # When a beat looks at it next: the slot, or later for one that waits; null when it fires no more.
+    due_at = models.DateTimeField(null=True, blank=True)
+    failures = models.PositiveIntegerField(default=0)  # in a row
+    paused_at = models.DateTimeField(null=True, blank=True)  # when failures paused it
+
+    objects = CronQuerySet.as_manager()
+
+    class Meta:
+        ordering = ["-created_at"]
+        indexes = [
+            models.Index(fields=["due_at"], name="cron_due", condition=models.Q(due_at__isnull=False)),
+            models.Index(fields=["-created_at"], name="cron_created"),
+            GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="cron_metadata"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.schedule} ({self.cron_id})"
+
+    @property
+    def timetable(self) -> Schedule:
+        """Its schedule in its time zone."""
+        return parse(self.schedule, self.timezone)
+
+    def upcoming(self, count: int, moment: datetime | None = None) -> list[datetime]:
+        """Its next slots in UTC, `count` at most, none past its end."""
+        return upcoming(self.timetable, count, moment or now(), self.end_time)
+
+    def arrange(self) -> None:
+        """Set `due_at` by what the row says: never while it is paused or past its end."""
+        over = self.next_run_date is None or (self.end_time is not None and self.next_run_date > self.end_time)
+        self.due_at = None if over or not self.enabled else self.next_run_date
+
+    def advance(self, moment: datetime) -> None:
+        """Go on to the first slot after the moment, whatever was missed. Call it with the row locked."""
+        try:
+            self.next_run_date = self.timetable.following(moment)
+        except NeverFires:
+            self.next_run_date = None
+        self.arrange()
+        self.save(update_fields=["next_run_date", "due_at"])
+
+    def postpone(self, moment: datetime) -> None:
+        """Look at the slot again at the moment. Call it with the row locked."""
+        self.due_at = moment
+        self.save(update_fields=["due_at"])
+
+    def switch(self, *, enabled: bool) -> None:
+        """Pause it, or let it go on with no failure to its name. Call it with the row locked."""
+        self.enabled = enabled
+        if enabled:
+            self.failures, self.paused_at = 0, None
+        self.arrange()
+
+
+class Firing(models.Model):
+    """One slot of a cron and what became of it."""
+
+    cron = models.ForeignKey(Cron, models.CASCADE, related_name="firings")
+    slot = models.DateTimeField()
+    outcome = models.TextField(choices=Outcome)
+    detail = models.TextField(default="", blank=True)
+    run_id = models.UUIDField(null=True, blank=True)  # not a foreign key: stateless runs are gone when they end
+    run_status = models.TextField(default="", blank=True)  # how the run ended
+    created_at = models.DateTimeField(default=now)
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        ordering = ["-slot"]
+        constraints = [models.UniqueConstraint(fields=["cron", "slot"], name="one_firing_per_slot")]
+        indexes = [
+            models.Index(fields=["run_id"], name="firing_run", condition=models.Q(run_id__isnull=False)),
+            models.Index(fields=["created_at"], name="firing_created"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.slot} {self.outcome}"
+
+
+def upcoming(schedule: Schedule, count: int, moment: datetime, end: datetime | None) -> list[datetime]:
+    """The schedule's next slots in UTC, `count` at most, none past the end."""
+    found: list[datetime] = []
+    try:
+        for slot in schedule.slots(moment):
+            if len(found) == count or (end and slot > end):
+                break
+            found.append(slot)
+    except NeverFires:
+        pass
+    return found

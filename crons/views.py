@@ -1,0 +1,261 @@
+"""The crons endpoints. Source: contract/platform.md 4; run, next and preview are ours (docs/extensions.md)."""
+
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet, Value
+from django.db.models.functions import Coalesce
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from uuid_utils.compat import uuid7
+
+from assistants.graphs import default_assistant_ids
+from assistants.models import Assistant
+from assistants.project import project
+from config.errors import BadRequest, NotFound
+from config.outbound import check_url
+from config.paging import only, ordered, page_response
+from config.rest import Body, Endpoint, check, parse_json, parse_uuid, read_body
+from crons.firing import fire_now
+from crons.models import Cron, upcoming
+from crons.schedules import parse
+from crons.serializers import (
+    CronBody,
+    CronCountBody,
+    CronPatchBody,
+    CronSearchBody,
+    CronSerializer,
+    PreviewBody,
+    SlotsSerializer,
+    ThreadCronBody,
+)
+from runs.serializers import RunSerializer
+from threads.views import existing
+
+represent = CronSerializer().to_representation
+represent_run = RunSerializer().to_representation
+POLICIES = ("overlap", "catch_up", "pause_after_failures")
+NO_TIME, NO_ID = Value(datetime(1, 1, 1, tzinfo=UTC)), Value(UUID(int=0))
+NULL_FIRST = {
+    "thread_id": Coalesce("thread_id", NO_ID),
+    "end_time": Coalesce("end_time", NO_TIME),
+    "next_run_date": Coalesce("next_run_date", NO_TIME),
+}
+MOST_SHOWN = 100
+
+
+class Crons(Endpoint):
+    """POST /runs/crons"""
+
+    creates = True
+
+    @extend_schema(operation_id="create_cron", request=CronBody, responses=CronSerializer)
+    def post(self, request: Request) -> Response:
+        """Create a cron whose runs have threads of their own."""
+        raw, body = _read(request, CronBody)
+        cron = _new_cron(raw, body)
+        cron.on_run_completed = body.get("on_run_completed", "delete")
+        cron.save(force_insert=True)
+        return Response(represent(cron))
+
+
+class ThreadCrons(Endpoint):
+    """POST /threads/{thread_id}/runs/crons"""
+
+    creates = True
+
+    @extend_schema(operation_id="create_thread_cron", request=ThreadCronBody, responses=CronSerializer)
+    def post(self, request: Request, thread_id: str) -> Response:
+        """Create a cron on a thread."""
+        wanted = parse_uuid(thread_id, "thread ID")
+        raw, body = _read(request, ThreadCronBody)
+        cron = _new_cron(raw, body)
+        with transaction.atomic():
+            cron.thread = existing(wanted, lock=True)
+            cron.save(force_insert=True)
+        return Response(represent(cron))
+
+
+class CronSearch(Endpoint):
+    """POST /runs/crons/search"""
+
+    @extend_schema(operation_id="search_crons", request=CronSearchBody, responses=CronSerializer(many=True))
+    def post(self, request: Request) -> Response:
+        """List crons."""
+        body = read_body(request, CronSearchBody)
+        rows = _matching(body)
+        if "enabled" in body:
+            rows = rows.filter(enabled=body["enabled"])
+        found = ordered(rows, {"sort_by": "created_at", **body}, default="created_at", columns=NULL_FIRST)
+        return page_response(found, body, lambda cron: only(represent(cron), body.get("select")))
+
+
+class CronCount(Endpoint):
+    """POST /runs/crons/count"""
+
+    @extend_schema(operation_id="count_crons", request=CronCountBody, responses=OpenApiTypes.INT)
+    def post(self, request: Request) -> Response:
+        """Count crons."""
+        return Response(_matching(read_body(request, CronCountBody)).count())
+
+
+class CronPreview(Endpoint):
+    """POST /runs/crons/preview"""
+
+    @extend_schema(operation_id="preview_cron", request=PreviewBody, responses=SlotsSerializer)
+    def post(self, request: Request) -> Response:
+        """When a timetable would fire next."""
+        body = read_body(request, PreviewBody)
+        schedule = parse(body["schedule"], body.get("timezone"))
+        now = timezone.now()
+        schedule.following(now)
+        return Response({"next_run_dates": upcoming(schedule, body.get("limit", 5), now, body.get("end_time"))})
+
+
+class OneCron(Endpoint):
+    """/runs/crons/{cron_id}"""
+
+    @extend_schema(operation_id="get_cron", responses=CronSerializer)
+    def get(self, request: Request, cron_id: str) -> Response:
+        """Read a cron."""
+        return Response(represent(_existing(cron_id)))
+
+    @extend_schema(operation_id="update_cron", request=CronPatchBody, responses=CronSerializer)
+    def patch(self, request: Request, cron_id: str) -> Response:
+        """Change a cron. Its payload takes over what the body says, key by key."""
+        wanted = parse_uuid(cron_id, "cron ID")
+        raw, body = _read(request, CronPatchBody)
+        if not raw:
+            raise BadRequest("Request body cannot be empty")
+        with transaction.atomic():
+            cron = Cron.objects.select_for_update(of=("self",)).filter(pk=wanted).first()
+            if cron is None:
+                raise NotFound(f"Cron '{wanted}' not found")
+            _change(cron, raw, body)
+            cron.save()
+        return Response(represent(cron))
+
+    @extend_schema(operation_id="delete_cron", responses={204: None})
+    def delete(self, request: Request, cron_id: str) -> Response:
+        """Delete a cron; its runs go on."""
+        if not Cron.objects.filter(pk=parse_uuid(cron_id, "cron ID")).delete()[0]:
+            raise NotFound
+        return Response(status=204)
+
+
+class CronRun(Endpoint):
+    """POST /runs/crons/{cron_id}/run"""
+
+    creates = True
+
+    @extend_schema(operation_id="run_cron", request=None, responses=RunSerializer)
+    def post(self, request: Request, cron_id: str) -> Response:
+        """Create a run of the cron now, besides its timetable."""
+        return Response(represent_run(fire_now(_existing(cron_id))))
+
+
+class CronNext(Endpoint):
+    """GET /runs/crons/{cron_id}/next"""
+
+    @extend_schema(
+        operation_id="get_cron_next",
+        parameters=[OpenApiParameter("limit", OpenApiTypes.INT)],
+        responses=SlotsSerializer,
+    )
+    def get(self, request: Request, cron_id: str) -> Response:
+        """When a cron fires next, paused or not."""
+        cron = _existing(cron_id)
+        text = request.query_params.get("limit", "5")
+        if not text.isdecimal() or not 1 <= len(text) <= 3 or not 1 <= int(text) <= MOST_SHOWN:
+            raise BadRequest(f"limit must be a whole number from 1 to {MOST_SHOWN}")
+        return Response({"next_run_dates": cron.upcoming(int(text))})
+
+
+def _read(request: Request, kind: type[Body]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The body as it came, without what only the server may set, and what of it is known, checked."""
+    raw = parse_json(request.body)
+    body = check(raw, kind)
+    if "webhook" in body:
+        check_url(body["webhook"], project().webhooks.policy)
+    return raw, body
+
+
+def _new_cron(raw: dict[str, Any], body: dict[str, Any]) -> Cron:
+    """The row, not yet saved. Raises Invalid, BadRequest and NotFound."""
+    assistant_id = _assistant_id(body["assistant_id"])
+    now = timezone.now()
+    cron = Cron(
+        cron_id=uuid7(),
+        assistant_id=assistant_id,
+        end_time=body.get("end_time"),
+        schedule=body["schedule"],
+        timezone=body.get("timezone"),
+        metadata=body.get("metadata", {}),
+        enabled=body.get("enabled", True),
+        created_at=now,
+        updated_at=now,
+        **{name: body[name] for name in POLICIES if name in body},
+    )
+    cron.next_run_date = cron.timetable.following(now)
+    cron.payload = _payload(cron, raw)
+    cron.arrange()
+    return cron
+
+
+def _assistant_id(text: str) -> UUID:
+    try:
+        wanted = default_assistant_ids().get(text) or UUID(text)
+    except ValueError:
+        raise NotFound(f"Assistant '{text}' not found") from None
+    if not Assistant.objects.filter(pk=wanted).exists():
+        raise NotFound(f"Assistant '{text}' not found")
+    return wanted
+
+
+def _payload(cron: Cron, given: dict[str, Any]) -> dict[str, Any]:
+    """The body under its own keys; the assistant and the cron are what they are."""
+    config = given.get("config") if isinstance(given.get("config"), dict) else {}
+    configurable = {**((config or {}).get("configurable") or {}), "cron_id": str(cron.pk)}
+    return {
+        **given,
+        "assistant_id": str(cron.assistant_id),
+        "config": {**(config or {}), "configurable": configurable},
+    }
+
+
+def _change(cron: Cron, raw: dict[str, Any], body: dict[str, Any]) -> None:
+    """Take over what the body says. Call it with the row locked."""
+    for name in ("schedule", "timezone", "end_time", *POLICIES):
+        if name in body:
+            setattr(cron, name, body[name])
+    if "on_run_completed" in body and cron.thread_id is None:
+        cron.on_run_completed = body["on_run_completed"]
+    cron.metadata = {**cron.metadata, **body.get("metadata", {})}
+    said = {name: value for name, value in raw.items() if value is not None or name == "end_time"}
+    cron.payload = _payload(cron, {**cron.payload, **said})
+    cron.updated_at = timezone.now()
+    if "schedule" in body or "timezone" in body:
+        cron.next_run_date = cron.timetable.following(cron.updated_at)
+    if "enabled" in body:
+        cron.switch(enabled=body["enabled"])
+    cron.arrange()
+
+
+def _matching(body: dict[str, Any]) -> QuerySet[Cron]:
+    rows = Cron.objects.all()
+    for name, what in (("assistant_id", "assistant ID"), ("thread_id", "thread ID")):
+        if name in body:
+            rows = rows.filter(**{name: parse_uuid(body[name], what)})
+    return rows.filter(metadata__contains=body["metadata"]) if body.get("metadata") else rows
+
+
+def _existing(cron_id: str) -> Cron:
+    cron = Cron.objects.filter(pk=parse_uuid(cron_id, "cron ID")).first()
+    if cron is None:
+        raise NotFound
+    return cron
