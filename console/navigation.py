@@ -6,6 +6,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 
 BEAT = "django_celery_beat.view"
+HOOKS = "admin:webhooks_"
 
 
 def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
@@ -18,6 +19,13 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
                 _item("Runs", "play_circle", "admin:runs_run_changelist", "runs.view_run"),
                 _item("Threads", "forum", "admin:threads_thread_changelist", "threads.view_thread"),
                 _item("Assistants", "smart_toy", "admin:assistants_assistant_changelist", "assistants.view_assistant"),
+            ],
+        ),
+        (
+            "Webhooks",
+            [
+                _item("Endpoints", "webhook", f"{HOOKS}webhookendpoint_changelist", "webhooks.view_webhookendpoint"),
+                _item("Deliveries", "outbox", f"{HOOKS}webhookdelivery_changelist", "webhooks.view_webhookdelivery"),
             ],
         ),
         (

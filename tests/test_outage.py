@@ -20,6 +20,7 @@ from langgraph_sdk.errors import InternalServerError
 from config import embedded, processes
 from tests import services, wire
 from tests.conftest import LiveServer, live_server
+from tests.receiver import receiving
 
 pytestmark = pytest.mark.timeout(180)
 NEW_RUN = {"assistant_id": "echo", "input": {"text": "hi"}}
@@ -227,3 +228,21 @@ async def timed(plain: httpx.AsyncClient, method: str, path: str, body: Any) -> 
     started = time.monotonic()
     answer = await plain.request(method, path, json=body)
     return answer, time.monotonic() - started
+
+
+async def test_a_webhook_written_without_redis_is_sent_without_redis(
+    redis: Service, client: LangGraphClient, plain: httpx.AsyncClient
+) -> None:
+    """The web process ends the run and can tell no worker; the tick sends the delivery from beat."""
+    thread_id = await wire.new_thread(client)
+    with receiving() as receiver:
+        body = {"url": receiver.script("/hook"), "events": ["run.interrupted"], "metadata": {"outage": "webhooks"}}
+        endpoint = (await plain.post("/webhooks/endpoints", json=body)).json()["endpoint_id"]
+        run = await wire.created(plain, thread_id, metadata=body["metadata"])
+        await asyncio.sleep(1.1)  # web processes know of the endpoint by now
+        with redis.gone():
+            cancelled = await plain.post("/runs/cancel", json={"thread_id": thread_id, "run_ids": [run["run_id"]]})
+            assert cancelled.status_code == 204, cancelled.text
+            (request,) = await asyncio.to_thread(receiver.wait_for, "/hook")
+        assert request.json()["data"]["run_id"] == run["run_id"]
+        await plain.delete(f"/webhooks/endpoints/{endpoint}")
