@@ -1,4 +1,4 @@
-"""What the part that closes a run says to those who follow its thread. Pure. Source: contract/streaming.md 8.6, rule 6."""
+"""What the part that closes a run says to whoever follows its thread. Pure. Source: contract/streaming.md 8.6."""
 
 from dataclasses import dataclass
 from typing import Any
