@@ -26,6 +26,8 @@ def conclude(run: Run, outcome: Outcome) -> None:
     elif outcome.status == Stop.DRAIN:
         if run.hand_back():
             ring(run)
+        elif action := run.accepted_cancel():
+            _end_cancelled(run, CancelAction(action))
     elif closing := _remove(run, outcome) if run.temporary else _write(run, outcome):
         # Only now: a client that sees the stream end may rely on the status being visible.
         close_stream(run, closing)
@@ -36,10 +38,14 @@ def conclude(run: Run, outcome: Outcome) -> None:
 def _clear_up(run: Run) -> None:
     """The attempt may not write its end. Roll back a run that was to be, and what a deleted one went on writing."""
     if run.must_roll_back():
-        execution = Execution(run, lease_until=time.monotonic())
-        conclude(run, loop.run(abandoned_outcome(execution, CancelAction.ROLLBACK, "")))
+        _end_cancelled(run, CancelAction.ROLLBACK)
     elif not run.temporary and not Run.objects.filter(pk=run.pk).exists():
         loop.run(delete_run_checkpoints(run.thread_id, run.run_id))
+
+
+def _end_cancelled(run: Run, action: CancelAction) -> None:
+    execution = Execution(run, lease_until=time.monotonic())
+    conclude(run, loop.run(abandoned_outcome(execution, action, "")))
 
 
 def _remove(run: Run, outcome: Outcome) -> Closing | None:

@@ -256,14 +256,18 @@ class Run(models.Model):
         """Whether this attempt is live and a rollback was accepted."""
         return self._live().filter(cancel_action=CancelAction.ROLLBACK).exists()
 
+    def accepted_cancel(self) -> str | None:
+        """What was asked of this attempt, while it is live."""
+        return self._live().values_list("cancel_action", flat=True).first()
+
     def hand_back(self) -> bool:
-        """running -> pending for another worker to take, without using up the attempt."""
+        """running -> pending for another worker to take, without using up the attempt; False once it is cancelled."""
         pending = {"status": RunStatus.PENDING, "lease_expires_at": None, "updated_at": Now()}
-        return bool(self._live().update(handed_back=models.F("handed_back") + 1, **pending))
+        return bool(self._live().filter(cancel_action=None).update(handed_back=models.F("handed_back") + 1, **pending))
 
     def take_back(self) -> bool:
-        """running -> pending after the lease ran out; False when it was renewed or the attempt ended meanwhile."""
-        expired = self._live().filter(lease_expires_at__lt=Now())
+        """running -> pending after the lease ran out; False when it was renewed, cancelled or ended meanwhile."""
+        expired = self._live().filter(lease_expires_at__lt=Now(), cancel_action=None)
         return bool(expired.update(status=RunStatus.PENDING, lease_expires_at=None, updated_at=Now()))
 
     def seize(self, worker: str, lease: timedelta) -> bool:

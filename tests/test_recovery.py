@@ -127,6 +127,21 @@ def test_a_cancelled_run_whose_worker_died_ends_interrupted() -> None:
     assert Run.objects.get(pk=run.pk).status == RunStatus.INTERRUPTED
 
 
+def test_a_cancelled_run_whose_worker_goes_down_ends_there_and_does_not_wait_for_another() -> None:
+    run = claimed(new_run())
+    cancel_run(run, CancelAction.INTERRUPT, "asked")
+    conclude(run, Outcome(Stop.DRAIN))
+    assert Run.objects.get(pk=run.pk).status == RunStatus.INTERRUPTED
+    assert Thread.objects.get(pk=run.thread_id).status == "idle"
+
+
+def test_a_run_cancelled_while_the_sweeper_looks_is_not_taken_back() -> None:
+    run = claimed(new_run())
+    let_lease_run_out(run)
+    cancel_run(run, CancelAction.ROLLBACK, "asked")
+    assert not run.take_back()
+
+
 def test_an_accepted_cancel_wins_over_success() -> None:
     run = claimed(new_run())
     cancel_run(run, CancelAction.INTERRUPT, "asked")

@@ -177,15 +177,15 @@ def _unfit_for_jsonb(value: Any) -> bool:
     return isinstance(value, float) and not math.isfinite(value)
 
 
-async def close() -> None:
-    """Give all connections back; the next use opens the pool anew."""
+async def close(patience: float = 5.0) -> None:
+    """Give all connections back, within so many seconds; the next use opens the pool anew."""
     global _pool
     if _pool is not None:
         closing, _pool = _pool, None
-        await closing.close(timeout=0)
+        await closing.close(timeout=patience)
 
 
-outage.at_loss(lambda: start(close()))
+outage.at_loss(lambda: start(close(patience=0)))
 
 
 async def saver() -> Saver:

@@ -1,0 +1,222 @@
+"""Any sequence of creating, claiming, ending, losing, sweeping, cancelling and deleting leaves what the model says.
+
+Against the real transitions on the real database. `WEFT_MODEL_EXAMPLES=2000` looks longer and elsewhere each time.
+"""
+
+import os
+import uuid
+from collections import Counter
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.test import Client
+from django.utils import timezone
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from assistants.startup import start
+from config.errors import NotFound
+from runs.assembly import Caller
+from runs.conclusion import conclude
+from runs.dispatch import NotCancellable, ThreadBusy, cancel_run, create_run, create_stateless_run
+from runs.execution import Outcome, Stop
+from runs.models import IN_FLIGHT, CancelAction, Run, RunStatus
+from runs.sweeper import take_back_expired
+from tests.run_model import Model, RunModel
+from threads.models import HeadState, Thread
+from threads.removal import delete_threads
+
+EXAMPLES = int(os.environ.get("WEFT_MODEL_EXAMPLES", "0"))
+LEASE = timedelta(seconds=300)
+BODY = {"assistant_id": "counter", "input": {"steps": 2}}
+# How a graph may end, and the thread's status after it.
+OUTCOMES = {
+    "success": (Outcome(RunStatus.SUCCESS, head=HeadState({"count": 1}, exists=True)), "idle"),
+    "asks": (Outcome(RunStatus.SUCCESS, head=HeadState({}, has_next=True, exists=True)), "interrupted"),
+    "error": (Outcome(RunStatus.ERROR, {"error": "E", "message": "m"}), "error"),
+    "timeout": (Outcome(RunStatus.TIMEOUT, {"error": "E", "message": "m"}), "error"),
+}
+strategies = st.sampled_from(["enqueue", "reject", "interrupt", "rollback"])
+actions = st.sampled_from(list(CancelAction))
+workers = st.sampled_from(["w1", "w2"])
+numbers = st.integers(0, 3)  # which of the latest
+rarely = st.integers(0, 4).map(lambda number: number == 4)
+seen: Counter[str] = Counter()  # what happened to live attempts, so that it can be asked whether all of it did
+
+
+class RunsAndThreads(RuleBasedStateMachine):
+    """What clients, workers and sweepers do, in any order. Claims are kept for ever: an old one may still speak up."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model = Model()
+        self.threads: list[uuid.UUID] = []
+        self.runs: list[Run] = []
+        self.claims: list[Run] = []
+
+    def teardown(self) -> None:
+        Thread.objects.filter(pk__in=self.threads).delete()
+
+    @rule(strategy=strategies, refuse=rarely, number=numbers, new=rarely, delayed=rarely)
+    def create(self, strategy: str, refuse: bool, number: int, new: bool, delayed: bool) -> None:
+        thread_id = uuid.uuid4() if new or not self.threads else latest(self.threads, number)
+        if_not_exists = "reject" if refuse else "create"
+        body = {**BODY, "multitask_strategy": strategy, "if_not_exists": if_not_exists}
+        body |= {"after_seconds": 3600} if delayed else {}
+        if not self.model.accepts(thread_id, strategy, if_not_exists):
+            refusal = ThreadBusy if thread_id in self.model.threads else NotFound
+            with pytest.raises(refusal):
+                create_run(thread_id, body, Caller())
+            return
+        run = create_run(thread_id, body, Caller())
+        self._created(run, strategy, due=not delayed)
+
+    @rule(delete=st.booleans())
+    def create_stateless(self, delete: bool) -> None:
+        run = create_stateless_run({**BODY, "on_completion": "delete" if delete else "keep"}, Caller())
+        self._created(run, "enqueue", due=True, temporary=delete)
+
+    def _created(self, run: Run, strategy: str, *, due: bool, temporary: bool = False) -> None:
+        self.threads.append(run.thread_id)
+        self.runs.append(run)
+        self.model.create(run.thread_id, RunModel(run.run_id, (run.created_at, run.run_id), due, temporary), strategy)
+
+    @precondition(lambda self: self.runs)
+    @rule(number=numbers, worker=workers, stray=rarely)
+    def claim(self, number: int, worker: str, stray: bool) -> None:
+        waiting = [run for run in self.runs if self._status_of(run.run_id) == "pending"]
+        run_id = latest(self.runs if stray or not waiting else waiting, number).run_id
+        claimed = Run.objects.claim(run_id, worker, LEASE)
+        assert (claimed is not None) == self.model.claim(run_id, worker)
+        if claimed:
+            self.claims.append(claimed)
+
+    @precondition(lambda self: self.claims)
+    @rule(number=numbers, stray=rarely, ending=st.sampled_from(list(OUTCOMES)))
+    def finish(self, number: int, stray: bool, ending: str) -> None:
+        claim, (outcome, rest) = self._claim("finish", number, stray), OUTCOMES[ending]
+        conclude(claim, outcome)
+        self.model.finish(claim.run_id, claim.attempt, str(outcome.status), rest)
+
+    @precondition(lambda self: self.claims)
+    @rule(number=numbers, stray=rarely)
+    def hand_back(self, number: int, stray: bool) -> None:
+        claim = self._claim("hand back", number, stray)
+        conclude(claim, Outcome(Stop.DRAIN))
+        self.model.hand_back(claim.run_id, claim.attempt)
+
+    @precondition(lambda self: self.claims)
+    @rule(number=numbers, stray=rarely)
+    def lose(self, number: int, stray: bool) -> None:
+        claim = self._claim("lose", number, stray)
+        conclude(claim, Outcome(Stop.LEASE_LOST))
+        self.model.lose(claim.run_id, claim.attempt)
+
+    @precondition(lambda self: self.claims)
+    @rule(number=numbers, swept=st.booleans())
+    def let_lease_run_out(self, number: int, swept: bool) -> None:
+        run_id = self._claim("lapse", number, stray=False).run_id
+        past = timezone.now() - timedelta(seconds=1)
+        Run.objects.filter(pk=run_id, status=RunStatus.RUNNING).update(lease_expires_at=past)
+        _, run = self.model.find(run_id) or (None, None)
+        if run and run.status == "running":
+            run.lapsed = True
+        if swept:
+            self.sweep()
+
+    def _claim(self, what: str, number: int, stray: bool) -> Run:
+        """One of the live claims; when there is none, or astray, one of all."""
+        live = [claim for claim in self.claims if self.model.is_live(claim.run_id, claim.attempt)]
+        claim: Run = latest(self.claims if stray or not live else live, number)
+        _, run = self.model.find(claim.run_id) or (None, None)
+        if run and claim in live:
+            seen[f"{what} {run.cancel}"] += 1
+        return claim
+
+    def _status_of(self, run_id: uuid.UUID) -> str | None:
+        _, run = self.model.find(run_id) or (None, None)
+        return run.status if run else None
+
+    @rule(worker=workers)
+    def renew(self, worker: str) -> None:
+        held = [run.run_id for run in self.runs]
+        assert Run.objects.renew(worker, LEASE, held) == self.model.renew(worker)
+
+    @rule()
+    def sweep(self) -> None:
+        take_back_expired()
+        self.model.sweep()
+
+    @precondition(lambda self: self.runs)
+    @rule(number=numbers, action=actions, stray=rarely)
+    def cancel(self, number: int, action: CancelAction, stray: bool) -> None:
+        in_flight = [run for run in self.runs if self._status_of(run.run_id) in IN_FLIGHT]
+        in_flight.sort(key=lambda run: self._status_of(run.run_id) == RunStatus.RUNNING)
+        run = latest(self.runs if stray or not in_flight else in_flight, number)
+        try:
+            cancel_run(run, action, "asked")
+            cancelled = True
+        except NotCancellable:
+            cancelled = False
+        assert cancelled == self.model.cancel(run.run_id, action)
+
+    @precondition(lambda self: len(self.runs) > 3)
+    @rule(number=numbers)
+    def delete_run(self, number: int) -> None:
+        run = latest(self.runs, number)
+        answer = Client().delete(f"/threads/{run.thread_id}/runs/{run.run_id}")
+        assert answer.status_code == (204 if self.model.delete(run.run_id) else 404)
+
+    @precondition(lambda self: len(self.runs) > 6)
+    @rule(number=numbers)
+    def delete_thread(self, number: int) -> None:
+        thread_id = latest(self.threads, number)
+        assert delete_threads([thread_id]) == (self.model.threads.pop(thread_id, None) is not None)
+
+    @invariant()
+    def threads_are_as_the_model_says(self) -> None:
+        found = Thread.objects.filter(pk__in=self.threads).values_list("thread_id", "status")
+        assert dict(found) == {thread_id: thread.status for thread_id, thread in self.model.threads.items()}
+
+    @invariant()
+    def runs_are_as_the_model_says(self) -> None:
+        found = Run.objects.filter(thread__in=self.threads).values_list("run_id", "status", "attempt", "cancel_action")
+        assert {row[0]: row[1:] for row in found} == {
+            run.run_id: (run.status, run.attempt, run.cancel)
+            for thread in self.model.threads.values()
+            for run in thread.runs.values()
+        }
+
+    @invariant()
+    def nothing_cancelled_waits(self) -> None:
+        cancelled = Run.objects.filter(thread__in=self.threads, status=RunStatus.PENDING)
+        assert not cancelled.exclude(cancel_action=None).exists()
+
+
+def latest(things: list[Any], number: int) -> Any:
+    """The thing so many places from the end, or the first."""
+    return things[max(len(things) - 1 - number, 0)]
+
+
+@pytest.mark.timeout(120 + EXAMPLES)
+@pytest.mark.django_db
+def test_runs_and_threads_do_what_the_model_says() -> None:
+    start()
+    run_state_machine_as_test(  # type: ignore[no-untyped-call]
+        RunsAndThreads,
+        settings=settings(
+            max_examples=EXAMPLES or 12,
+            stateful_step_count=50,
+            derandomize=not EXAMPLES,
+            print_blob=True,
+            deadline=None,
+            database=None,
+            # The suite has no time to look for the shortest way to fail.
+            phases=list(Phase) if EXAMPLES else [Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+    ways = {f"{what} None" for what in ("finish", "hand back", "lose", "lapse")}
+    assert ways < set(seen), f"the sequences came to no more than {set(seen)}"
