@@ -218,6 +218,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 2.0)},
     "fire due crons": {"task": "crons.fire", "schedule": env_float("CRON_SCHEDULER_SLEEP_TIME", 1.0)},
     "forget old firings": {"task": "crons.forget", "schedule": 300.0},
+    "sweep expired threads": {"task": "threads.sweep", "schedule": env_float("EXPIRY_SWEEP_SECONDS", 60.0)},
     "sweep expired items": {"task": "store.sweep", "schedule": env_float("EXPIRY_SWEEP_SECONDS", 60.0)},
     "send due webhooks": {"task": "webhooks.tick", "schedule": env_float("WEBHOOK_TICK_SECONDS", 2.0)},
     "forget old webhooks": {"task": "webhooks.forget", "schedule": 3600.0},
