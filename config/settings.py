@@ -2,6 +2,8 @@
 
 import json
 import os
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -161,6 +163,15 @@ DATABASE_CONNECTIONS = {
 }
 
 
+def _part() -> str:
+    """What this process is, by how it was started; PostgreSQL shows it to operators and to `manage.py doctor`."""
+    words = [Path(word).name for word in sys.argv[:3]]
+    part = (
+        "web" if words[0] == "uvicorn" else next((word for word in words if word in ("web", "worker", "beat")), "other")
+    )
+    return f"weft {part} {os.getpid()}@{socket.gethostname()}"[:63]
+
+
 def _database(uri: str) -> dict[str, Any]:
     try:
         parts = conninfo_to_dict(uri)
@@ -173,7 +184,7 @@ def _database(uri: str) -> dict[str, Any]:
         "PASSWORD": str(parts.pop("password", "")),
         "HOST": str(parts.pop("host", "")),
         "PORT": str(parts.pop("port", "")),
-        "OPTIONS": {**DATABASE_CONNECTIONS, **parts, "pool": DATABASE_POOL},
+        "OPTIONS": {**DATABASE_CONNECTIONS, "application_name": _part(), **parts, "pool": DATABASE_POOL},
         "DISABLE_SERVER_SIDE_CURSORS": DATABASE_TRANSACTION_POOLING,
     }
 
