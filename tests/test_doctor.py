@@ -44,19 +44,24 @@ class Bend:
         for task in others:
             task.cancel()
         await asyncio.gather(*others, return_exceptions=True)
+        await asyncio.sleep(0.05)  # the transports say goodbye to their loop
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request a connection."""
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
-            kept = [line for line in lines[:-2] if not line.lower().startswith((b"connection:", *self.unheard()))]
-            there, back = await asyncio.open_connection("127.0.0.1", self.upstream)
-            back.write(b"\r\n".join([*kept, b"Connection: close", b"", b""]))
-            await self.answer(there, writer)
-        writer.close()
+        back = None
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                lines = (await reader.readuntil(b"\r\n\r\n")).split(b"\r\n")
+                kept = [line for line in lines[:-2] if not line.lower().startswith(self.unheard())]
+                there, back = await asyncio.open_connection("127.0.0.1", self.upstream)
+                back.write(b"\r\n".join([*kept, b"", b""]))
+                await self.answer(there, writer)
+        finally:
+            for end in filter(None, (writer, back)):
+                end.transport.abort()
 
     def unheard(self) -> tuple[bytes, ...]:
-        return (b"upgrade:", b"sec-websocket") if self.deafen else ()
+        return (b"upgrade:", b"connection:", b"sec-websocket") if self.deafen else (b"x-nothing:",)
 
     async def answer(self, there: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await there.readuntil(b"\r\n\r\n")
@@ -143,8 +148,8 @@ def test_without_workers_and_beat_a_waiting_run_is_named(server: LiveServer) -> 
         assert migrated.wait(90) == 0
         with psycopg.connect(alone.environment["DATABASE_URI"], autocommit=True) as connection:
             connection.execute(
-                "INSERT INTO threads_thread (thread_id, status, status_at_rest, metadata, config, interrupts, created_at,"
-                " updated_at) VALUES (gen_random_uuid(), 'busy', 'idle', '{}', '{}', '{}', now(), now())"
+                "INSERT INTO threads_thread (thread_id, status, status_at_rest, metadata, config, interrupts,"
+                " created_at, updated_at) VALUES (gen_random_uuid(), 'busy', 'idle', '{}', '{}', '{}', now(), now())"
             )
             connection.execute(
                 "INSERT INTO runs_run (run_id, thread_id, assistant_id, status, metadata, kwargs, multitask_strategy,"
