@@ -19,7 +19,7 @@ REDIS = (6, 2)
 SKEW_SECONDS = 2.0
 WAITED_SECONDS = 60.0
 BEAT_SECONDS = 60.0
-POOLS = 3  # a process: Django's, the checkpointer's, the store's
+POOLS = 2  # a process: Django's and the graph loop's
 SESSIONS = """
 SELECT application_name, extract(epoch FROM clock_timestamp() - max(state_change))
   FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'weft %%' GROUP BY 1
