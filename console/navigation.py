@@ -18,6 +18,7 @@ def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
             [
                 _item("Runs", "play_circle", "admin:runs_run_changelist", "runs.view_run"),
                 _item("Threads", "forum", "admin:threads_thread_changelist", "threads.view_thread"),
+                _item("Crons", "schedule", "admin:crons_cron_changelist", "crons.view_cron"),
                 _item("Assistants", "smart_toy", "admin:assistants_assistant_changelist", "assistants.view_assistant"),
             ],
         ),
