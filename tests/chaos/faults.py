@@ -38,6 +38,7 @@ KINDS: dict[str, tuple[int, float, float]] = {
 }
 FORGETFUL = ("flush redis", "restart redis")  # the event log is gone after these
 DELAY_SECONDS = 0.05
+SPARED_SECONDS = 12.0  # whoever was hit is left alone for so long, or nothing would ever be up
 
 
 @dataclass(frozen=True)
@@ -66,7 +67,7 @@ class Inflicted:
 
 def schedule(seed: int, seconds: float, targets: list[str], pause: float, only: Sequence[str] = ()) -> list[Fault]:
     """Faults for `seconds`, `pause` seconds apart on average; of the kinds with one of the words `only`, if there are
-    any. No part and no service suffers two at once.
+    any. No part and no service suffers two at once, nor one right after the other.
     """
     rng = random.Random(f"faults {seed}")
     kinds = [kind for kind in KINDS if not only or set(only) & set(kind.split())]
@@ -80,7 +81,7 @@ def schedule(seed: int, seconds: float, targets: list[str], pause: float, only: 
         target = rng.choice([name for name in targets if _fits(kind, name)] or [""])
         what = target or kind.split()[1]
         if busy_until.get(what, 0.0) <= at:
-            busy_until[what] = at + lasts + 1.0
+            busy_until[what] = at + lasts + SPARED_SECONDS
             faults.append(Fault(at, kind, target, lasts))
     return faults
 
