@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolCall, ToolMessage
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.prebuilt import ToolCallTransformer, ToolNode, tools_condition
 from langgraph.runtime import Runtime
 
 from examples.models import ScriptedChatModel
@@ -90,4 +90,5 @@ builder.add_node("tools", ToolNode(TOOLS))
 builder.add_edge(START, "agent")
 builder.add_conditional_edges("agent", tools_condition)
 builder.add_edge("tools", "agent")
-graph = builder.compile(name="chat")
+# The transformer puts what the tools do on event streams, beside the messages.
+graph = builder.compile(name="chat", transformers=[ToolCallTransformer])

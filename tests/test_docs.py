@@ -55,3 +55,11 @@ def test_every_decision_names_a_rejected_alternative() -> None:
         text = page.read_text()
         assert "**Rejected.**" in text, page.name
         assert 15 <= len(text.splitlines()) <= 40, page.name
+
+
+def test_every_test_the_conformance_page_names_exists() -> None:
+    named = re.findall(r"`(tests/[\w./]+)`: `([^`]+)` \|", text_of("docs/conformance.md"))
+    assert len(named) == text_of("docs/conformance.md").count("| `tests/")
+    for path, test in named:
+        opening = f'test("{test}"' if path.endswith(".mjs") else f"def {test}("
+        assert opening in text_of(path), f"{path}: {test}"

@@ -29,7 +29,7 @@ def test_the_lock_file_names_no_registry() -> None:
 def test_the_javascript_clients_find_what_they_expect(node: str, server: LiveServer, file: str) -> None:
     environment = {**os.environ, "WEFT_URL": server.url, "LANGSMITH_TRACING": "false"}
     done = subprocess.run(
-        [node, "--test", "--test-reporter=spec", file],
+        [node, "--test", "--test-force-exit", "--test-reporter=spec", file],
         cwd=FOLDER,
         env=environment,
         capture_output=True,

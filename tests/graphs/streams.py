@@ -37,6 +37,8 @@ talker = (
 talker_inside = (
     StateGraph(MessagesState).add_node("inside", talker).add_edge(START, "inside").add_edge("inside", END).compile()
 )
+# Two levels down.
+talker_deep = StateGraph(MessagesState).add_node("deep", talker_inside).add_edge(START, "deep").compile()
 
 
 class Recital(MessagesState, total=False):

@@ -8,6 +8,7 @@ const { window } = new JSDOM("<!doctype html><title>Weft</title>", { url: "http:
 globalThis.window = window;
 globalThis.document = window.document;
 globalThis.navigator ??= window.navigator; // Node.js has one since 21
+globalThis.WebSocket ??= window.WebSocket; // and this since 22
 const { createElement } = await import("react");
 const { createRoot } = await import("react-dom/client");
 

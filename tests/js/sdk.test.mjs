@@ -257,6 +257,27 @@ test("joining an unknown stream yields one error", async () => {
   assert.deepEqual([part.event, part.data.message, rest], ["error", "404: Run not found", []]);
 });
 
+test("a thread's stream is joined across its runs", async () => {
+  const threadId = await newThread();
+  const leaving = new AbortController();
+  const seen = [];
+  const watching = (async () => {
+    for await (const part of client.threads.joinStream(threadId, { signal: leaving.signal })) {
+      seen.push(part);
+      if (seen.filter((found) => found.data.status === "run_done").length === 2) leaving.abort();
+    }
+  })().catch((error) => assert.equal(error.name, "AbortError"));
+  await sleep(500);
+  for (const text of ["a", "b"]) await client.runs.wait(threadId, "echo", { input: { text } });
+  await watching;
+  const runIds = (await client.runs.list(threadId)).map((run) => run.run_id).reverse();
+  const marks = seen.filter((part) => part.event === "metadata").map((part) => part.data.run_id);
+  assert.deepEqual(marks, [runIds[0], runIds[0], runIds[1], runIds[1]]);
+  const texts = seen.filter((part) => part.event === "values").map((part) => part.data.log);
+  assert.deepEqual(texts, [[], ["a"], ["a"], ["a", "b"]]);
+  assert.ok(seen.every((part) => /^\d{13}-\d+$/.test(part.id)));
+});
+
 test("runs are cancelled, with and without waiting", async () => {
   const threadId = await newThread();
   const first = await client.runs.create(threadId, "sleeper", { input: { seconds: 60 } });
