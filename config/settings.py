@@ -225,8 +225,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_WORKER_ENABLE_REMOTE_CONTROL = False
 CELERY_BEAT_SCHEDULER = "config.ticks.TickScheduler"
 CELERY_TIMEZONE = "UTC"
+RUN_SWEEP_SECONDS = env_float("RUN_SWEEP_SECONDS", 2.0)
 CELERY_BEAT_SCHEDULE = {
-    "sweep runs": {"task": "runs.sweep", "schedule": env_float("RUN_SWEEP_SECONDS", 2.0)},
+    "sweep runs": {"task": "runs.sweep", "schedule": RUN_SWEEP_SECONDS},
     "fire due crons": {"task": "crons.fire", "schedule": env_float("CRON_SCHEDULER_SLEEP_TIME", 1.0)},
     "forget old firings": {"task": "crons.forget", "schedule": 300.0},
     "sweep expired threads": {"task": "threads.sweep", "schedule": env_float("EXPIRY_SWEEP_SECONDS", 60.0)},
@@ -248,6 +249,8 @@ BG_JOB_ISOLATED_LOOPS = env_bool("BG_JOB_ISOLATED_LOOPS")
 RUN_THREADS = env_int("RUN_THREADS", 32, least=1)
 # A node that keeps its loop from turning for longer is reported on its run; 0 reports none.
 BLOCKED_LOOP_MILLISECONDS = env_int("BLOCKED_LOOP_MILLISECONDS", 1000)
+# Runs that may wait for a worker, on the whole server; 0 is no limit. See runs/queue_limit.py.
+MAX_PENDING_RUNS = env_int("MAX_PENDING_RUNS", 0)
 RUN_LEASE_SECONDS = env_float("RUN_LEASE_SECONDS", 30.0)
 RUN_LEASE_RENEWAL_SECONDS = env_float("RUN_LEASE_RENEWAL_SECONDS", 10.0)
 

@@ -18,12 +18,12 @@ from django.db import close_old_connections, connection
 
 from config import loop
 from events import bell
+from runs.checks import LOOK_SECONDS
 from runs.dispatch import lease
 from runs.execution import Execution, Stop
 from runs.models import Run
 
 logger = logging.getLogger(__name__)
-LOOK_SECONDS = 1.0  # how often cancel requests are looked for when no bell rings
 
 
 class Watch:

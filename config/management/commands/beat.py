@@ -15,7 +15,7 @@ class Command(BaseCommand):
     """Tick until SIGTERM."""
 
     help = "Wake what is due: expired leases, crons, retries."
-    requires_system_checks = []
+    requires_system_checks = ["timing"]
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Run Celery's beat. Raises ConfigurationError when a server does not answer."""

@@ -18,7 +18,7 @@ class Command(BaseCommand):
     """Migrations, static files, and on an empty user table the login `admin`."""
 
     help = "Migrate the database, collect static files, create the first login."
-    requires_system_checks = []
+    requires_system_checks = ["timing"]
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Do all three. Raises ConfigurationError when PostgreSQL does not answer."""

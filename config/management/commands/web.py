@@ -19,7 +19,7 @@ class Command(BaseCommand):
     """Serve until SIGTERM or SIGINT; then let open requests finish for ten seconds."""
 
     help = "Serve the API and the pages."
-    requires_system_checks = []
+    requires_system_checks = ["timing"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """Where to listen."""

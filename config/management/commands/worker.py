@@ -18,7 +18,7 @@ class Command(BaseCommand):
     """Execute runs until SIGTERM; then finish or hand back what is running."""
 
     help = "Execute runs."
-    requires_system_checks = []
+    requires_system_checks = ["timing"]
 
     def add_arguments(self, parser: CommandParser) -> None:
         """What to call this process."""
