@@ -52,6 +52,7 @@ class Project:
     default_configs: dict[str, dict[str, Any]] = field(default_factory=dict)
     http: dict[str, Any] = field(default_factory=dict)
     checkpointer: dict[str, Any] = field(default_factory=dict)
+    retry: dict[str, Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
     thread_ttl: ThreadTTL = field(default_factory=ThreadTTL)
     webhooks: WebhookSection = field(default_factory=WebhookSection)
@@ -75,6 +76,7 @@ def project() -> Project:
         default_configs=_json_object("LANGGRAPH_CONFIG"),
         http=_section(document, "http", "LANGGRAPH_HTTP"),
         checkpointer=checkpointer,
+        retry=_section(document, "retry", "WEFT_RETRY"),
         store=_section(document, "store", "LANGGRAPH_STORE"),
         thread_ttl=_thread_ttl(checkpointer.get("ttl")),
         webhooks=_webhooks(_section(document, "webhooks", "LANGGRAPH_WEBHOOKS"), env),

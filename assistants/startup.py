@@ -6,6 +6,7 @@ from collections.abc import Callable
 from assistants.graphs import assistant_id_of, load_all
 from assistants.models import Assistant, sync_default_assistants
 from assistants.project import project
+from assistants.retries import retry_policies
 
 # What apps above this one have to load or check; none is known here by name. Each raises what must stop the process.
 before_serving: list[Callable[[], object]] = []
@@ -14,6 +15,7 @@ before_serving: list[Callable[[], object]] = []
 def load() -> None:
     """Import the graphs and what else the project names. Raises whatever its modules raise, and ProjectError."""
     load_all()
+    retry_policies()
     for check in before_serving:
         check()
 

@@ -73,6 +73,8 @@ def run_kwargs(
         "resumable": body.get("stream_resumable", False),
         "checkpoint_during": during,
         "durability": body.get("durability") or ("async" if during else "exit"),
+        # Clients of the reference know no such key, so it is there only when it was given.
+        **({"timeout_seconds": body["timeout_seconds"]} if "timeout_seconds" in body else {}),
     }
 
 

@@ -3,7 +3,7 @@
 Lock order: thread row, then runs. Source: contract/core.md 5.3 to 5.9.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -26,6 +26,7 @@ from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_
 from runs.closing import Closing
 from runs.endings import Ending
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
+from runs.queue_limit import admit
 from runs.ringing import after_commit, announce_cancel, close_stream, ring
 from threads.checkpointer import delete_run_checkpoints
 from threads.expiry import default_expiry
@@ -33,7 +34,15 @@ from threads.models import Thread, ThreadStatus
 from threads.removal import delete_threads
 
 # What a retry takes over from the run as it is.
-RETRIED = ("stream_mode", "interrupt_before", "interrupt_after", "webhook", "feedback_keys", "durability")
+RETRIED = (
+    "stream_mode",
+    "interrupt_before",
+    "interrupt_after",
+    "webhook",
+    "feedback_keys",
+    "durability",
+    "timeout_seconds",
+)
 # With the database's time, by which runs are due (`server_time`): workers compare with no other clock.
 ASSISTANT_NOW = "SELECT *, clock_timestamp() AS server_time FROM assistants_assistant WHERE assistant_id = %s"
 
@@ -68,9 +77,10 @@ def resolve_assistant(text: str) -> UUID:
 def create_run(thread_id: UUID, body: dict[str, Any], caller: Caller) -> Run:
     """Create a run on a thread, by the body's `if_not_exists` and `multitask_strategy`.
 
-    Raises Invalid, BadRequest, NotFound and ThreadBusy; nothing is written then.
+    Raises Invalid, BadRequest, NotFound, ThreadBusy and QueueFull; nothing is written then.
     """
     assistant_id = _checked(body)
+    admit(1)
     with transaction.atomic():
         assistant = _assistant(assistant_id)
         thread, existed = _lock_or_create(thread_id, assistant, body)
@@ -90,7 +100,12 @@ def create_run(thread_id: UUID, body: dict[str, Any], caller: Caller) -> Run:
 
 
 def create_stateless_run(body: dict[str, Any], caller: Caller) -> Run:
-    """Create a run on a thread of its own. Raises Invalid, BadRequest and NotFound; nothing is written then."""
+    """Create a run on a thread of its own. Raises as `create_run` does, but for ThreadBusy."""
+    admit(1)
+    return _stateless_run(body, caller)
+
+
+def _stateless_run(body: dict[str, Any], caller: Caller) -> Run:
     assistant_id = _checked(body)
     if (body.get("command") or {}).get("resume"):
         raise BadRequest("You must provide a thread_id when resuming.")
@@ -124,10 +139,11 @@ def retry_run(run: Run, checkpoint: dict[str, str] | None, caller: Caller) -> Ru
     return create_run(run.thread_id, body, caller)
 
 
-def create_batch(bodies: Iterable[dict[str, Any]], caller: Caller) -> list[Run]:
-    """Create several stateless runs, all or none."""
+def create_batch(bodies: Sequence[dict[str, Any]], caller: Caller) -> list[Run]:
+    """Create several stateless runs, all or none. Raises as `create_stateless_run` does."""
+    admit(len(bodies))
     with transaction.atomic():
-        return [create_stateless_run(body, caller) for body in bodies]
+        return [_stateless_run(body, caller) for body in bodies]
 
 
 def cancel_run(run: Run, action: CancelAction, reason: str) -> None:

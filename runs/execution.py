@@ -5,6 +5,7 @@ Never touches a row; what it returns is written by tasks.py. Source: contract/co
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +16,7 @@ from weakref import WeakKeyDictionary
 from django.conf import settings
 from langgraph.errors import EmptyInputError
 from langgraph.pregel import Pregel
+from langgraph.types import Command
 from langgraph.version import __version__ as langgraph_version
 from redis.exceptions import RedisError
 
@@ -25,12 +27,14 @@ from events.writer import LogWriter
 from runs.envelopes import PROTOCOL, Envelopes, stream_envelopes
 from runs.models import LIVE, CancelAction, Run, RunStatus
 from runs.parts import PartNaming, stream_graph
+from runs.retries import last_error, next_attempt
 from store.opening import open_store
-from threads.checkpointer import Fence, FencedSaver, delete_run_checkpoints, fenced_saver
+from threads.checkpointer import Fence, FencedSaver, LeaseLost, delete_run_checkpoints, fenced_saver
 from threads.models import HeadState
 from threads.state import as_command, read_head
 
 logger = logging.getLogger(__name__)
+IGNORED_SECONDS = 5.0  # how long a graph may take to stop
 # What becomes of the subgraphs that were open when the graph stopped.
 SUBGRAPH_STATUS: dict[str, str] = {
     RunStatus.SUCCESS: "completed",
@@ -57,6 +61,8 @@ class Stop:
 
     LEASE_LOST = "lease_lost"  # another worker may have the run: write nothing more
     DRAIN = "drain"  # this worker is going down: hand the run back
+    TIMEOUT = "timeout"  # its time is up
+    RETRY = "retry"  # the attempt failed, and another is to follow
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,7 @@ class Outcome:
     error: dict[str, str] | None = None
     head: HeadState = field(default_factory=HeadState)
     announced: bool = False  # an event-streaming run has told its viewers that it is interrupted
+    retry_in: float = 0.0  # seconds
 
 
 @dataclass
@@ -78,6 +85,7 @@ class Execution:
     loop: asyncio.AbstractEventLoop = field(default_factory=loop.graph_loop)
     task: "asyncio.Task[Any] | None" = None  # only while it can be stopped
     stop: str | None = None
+    told: asyncio.Event = field(default_factory=asyncio.Event)  # set with `stop`
     saver: FencedSaver | None = None
     envelopes: Envelopes | None = None  # of an event-streaming run
 
@@ -85,6 +93,7 @@ class Execution:
         """Cancel the attempt, once; the first reason counts. Call it on its loop."""
         if self.stop is None:
             self.stop = why
+            self.told.set()
             if self.task:
                 self.task.cancel()
 
@@ -112,23 +121,42 @@ async def abandoned_outcome(execution: Execution, status: str, reason: str) -> O
 
 async def _attempt(execution: Execution) -> Outcome:
     writer = _writer_of(execution)
-    limit = asyncio.timeout(settings.BG_JOB_TIMEOUT_SECS)
     status, error, head = str(RunStatus.SUCCESS), None, HeadState()
-    execution.task = asyncio.current_task()
+    execution.task = asyncio.ensure_future(_stream(execution, writer))
+    if execution.stop:
+        execution.task.cancel()
     try:
-        if execution.stop:
-            raise asyncio.CancelledError
-        async with limit:
-            head = await _stream(execution, writer)
-    except asyncio.CancelledError as cancelled:
-        status, error = _stopped(execution, cancelled)
+        head = await _ended(execution, execution.task)
+    except asyncio.CancelledError:
+        status, error = _stopped(execution)
+    except LeaseLost as lost:
+        # Not an end of the run's: whoever has its lease next goes on with it.
+        status, error = Stop.LEASE_LOST, lost
     except Exception as raised:
-        error = raised
-        timed_out = isinstance(raised, TimeoutError) and limit.expired()
-        status = RunStatus.TIMEOUT if timed_out else RunStatus.ERROR
+        status, error = RunStatus.ERROR, raised
     # From here on it is too late to stop the attempt; what is asked for now is seen when its end is written.
     execution.task = None
     return await _concluded(execution, writer, status, error, head)
+
+
+async def _ended(execution: Execution, work: "asyncio.Task[HeadState]") -> HeadState:
+    """What the work returns or raises, once it is over, its time is up, or it has ignored for too long that it is to
+    stop: CancelledError then, and what it still does is refused by saver and log.
+    """
+    limit = min(execution.run.kwargs.get("timeout_seconds") or math.inf, settings.BG_JOB_TIMEOUT_SECS)
+    up = asyncio.get_running_loop().call_later(limit, execution.tell_to_stop, Stop.TIMEOUT)
+    told = asyncio.ensure_future(execution.told.wait())
+    try:
+        await asyncio.wait((work, told), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            await asyncio.wait((work,), timeout=IGNORED_SECONDS)
+    finally:
+        up.cancel()
+        told.cancel()
+    if work.done():
+        return work.result()
+    logger.warning("Run %s does not stop (%s); its graph is left to itself", execution.run.run_id, execution.stop)
+    raise asyncio.CancelledError
 
 
 def _writer_of(execution: Execution) -> LogWriter:
@@ -137,11 +165,10 @@ def _writer_of(execution: Execution) -> LogWriter:
     return LogWriter(str(run.thread_id), str(run.run_id), run.attempt, execution.has_lease)
 
 
-def _stopped(execution: Execution, cancelled: BaseException) -> tuple[str, Exception]:
+def _stopped(execution: Execution) -> tuple[str, Exception]:
     """What a cancellation means: ours, with its reason, or one a node raised by itself."""
     if execution.stop is None:
         return RunStatus.ERROR, RuntimeError("A node was cancelled from inside the graph")
-    asyncio.current_task().uncancel()  # type: ignore[union-attr]
     return _cancelled(execution.stop)
 
 
@@ -150,6 +177,8 @@ def _cancelled(why: str) -> tuple[str, Exception]:
         return RunStatus.INTERRUPTED, UserInterrupt("The run was interrupted")
     if why == CancelAction.ROLLBACK:
         return CancelAction.ROLLBACK, UserRollback("The run was rolled back")
+    if why == Stop.TIMEOUT:
+        return RunStatus.TIMEOUT, TimeoutError()
     return why, RuntimeError(why)
 
 
@@ -160,10 +189,15 @@ async def _concluded(
     run = execution.run
     if execution.saver and error:
         await execution.saver.close()
-    if status in (Stop.LEASE_LOST, Stop.DRAIN):
+    retry_in = next_attempt(run, error) if status == RunStatus.ERROR and error else None
+    if retry_in is not None:
+        logger.warning("Run %s failed in attempt %d and is tried again", run.run_id, run.attempt, exc_info=error)
+        status = Stop.RETRY
+    if status in (Stop.LEASE_LOST, Stop.DRAIN, Stop.RETRY):
         with suppress(Exception):
             await writer.finish()
-        return Outcome(status)
+        return Outcome(status, retry_in=retry_in or 0.0)
+    error = last_error(run, error) if error else None
     shown = dialect.exception_as_json(error) if error else None
     if execution.envelopes:
         for event, data in execution.envelopes.finish(SUBGRAPH_STATUS.get(status, "interrupted")):
@@ -219,6 +253,8 @@ async def _stream(execution: Execution, writer: LogWriter) -> HeadState:
     async def use(graph: Pregel[Any, Any, Any, Any]) -> HeadState:
         await _require_state(run, graph)
         arguments = stream_arguments(run, graph)
+        if run.attempt > 1 and isinstance(arguments["input"], Command) and await _has_begun(run, graph):
+            arguments["input"] = None
         if execution.envelopes:
             transformers = stream_transformers(run.graph_id)
             async for event, data in stream_envelopes(graph, execution.envelopes, arguments, transformers):
@@ -254,6 +290,14 @@ async def _recall(run: Run, envelopes: Envelopes) -> None:
             for part in parts:
                 if part.run_id == str(run.run_id):
                     envelopes.recall(part.event, part.data)
+
+
+async def _has_begun(run: Run, graph: Pregel[Any, Any, Any, Any]) -> bool:
+    """Whether an earlier attempt got as far as a checkpoint: langgraph sees that for an input, not for a command."""
+    if run.temporary:
+        return False
+    head = await graph.aget_state({"configurable": {"thread_id": str(run.thread_id)}})
+    return (head.metadata or {}).get("run_id") == str(run.run_id)
 
 
 async def _require_state(run: Run, graph: Pregel[Any, Any, Any, Any]) -> None:

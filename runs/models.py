@@ -238,7 +238,7 @@ class Run(models.Model):
         """running -> terminal, for the attempt this object was claimed as; None when that attempt is no longer live.
 
         Returns the status written. A cancel that was accepted meanwhile wins over any other end: an interrupt is
-        written instead, and for a rollback nothing, see `must_roll_back`.
+        written instead, and for a rollback nothing, see `accepted_cancel`.
         """
         text = None if error is None else dialect.dumps_text(error)
         arguments: dict[str, Any] = {
@@ -252,23 +252,27 @@ class Run(models.Model):
             row = cursor.fetchone()
         return row[0] if row else None
 
-    def must_roll_back(self) -> bool:
-        """Whether this attempt is live and a rollback was accepted."""
-        return self._live().filter(cancel_action=CancelAction.ROLLBACK).exists()
-
-    def accepted_cancel(self) -> str | None:
-        """What was asked of this attempt, while it is live."""
-        return self._live().values_list("cancel_action", flat=True).first()
+    def accepted_cancel(self) -> CancelAction | None:
+        """What was asked of this attempt; None when nothing was, or when it is no longer live."""
+        action = self._live().values_list("cancel_action", flat=True).first()
+        return CancelAction(action) if action else None
 
     def hand_back(self) -> bool:
-        """running -> pending for another worker to take, without using up the attempt; False once it is cancelled."""
-        pending = {"status": RunStatus.PENDING, "lease_expires_at": None, "updated_at": Now()}
-        return bool(self._live().filter(cancel_action=None).update(handed_back=models.F("handed_back") + 1, **pending))
+        """running -> pending for another worker to take, without using up the attempt; False once cancelled."""
+        return self._wait_again(self._live(), handed_back=models.F("handed_back") + 1)
+
+    def put_off(self, seconds: float) -> bool:
+        """running -> pending for another attempt in so many seconds; False once cancelled."""
+        return self._wait_again(self._live(), retry_at=Now() + timedelta(seconds=seconds))
 
     def take_back(self) -> bool:
-        """running -> pending after the lease ran out; False when it was renewed, cancelled or ended meanwhile."""
-        expired = self._live().filter(lease_expires_at__lt=Now(), cancel_action=None)
-        return bool(expired.update(status=RunStatus.PENDING, lease_expires_at=None, updated_at=Now()))
+        """running -> pending after the lease ran out; False when it was renewed or the attempt ended meanwhile."""
+        return self._wait_again(self._live().filter(lease_expires_at__lt=Now()))
+
+    def _wait_again(self, live: "RunQuerySet", **more: Any) -> bool:
+        """A run whose cancel was accepted never waits again: it has an end to come to."""
+        pending = {"status": RunStatus.PENDING, "lease_expires_at": None, "updated_at": Now(), **more}
+        return bool(live.filter(cancel_action=None).update(**pending))
 
     def seize(self, worker: str, lease: timedelta) -> bool:
         """Take over a run whose lease ran out, in order to end it; its last worker's writes are fenced off from now."""

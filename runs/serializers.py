@@ -85,6 +85,7 @@ class RunBody(Body):
     checkpoint_during = Flag(required=False)
     durability = Choice(["sync", "async", "exit"], required=False)
     on_disconnect = Choice(["cancel", "continue"], required=False)
+    timeout_seconds = Number(required=False, min_value=0.001, max_value=31_536_000)
     langsmith_tracer = Object(required=False)
 
 

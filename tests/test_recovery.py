@@ -219,3 +219,34 @@ def test_only_the_first_in_the_line_of_a_thread_is_found_and_none_behind_a_runni
     assert unheard(limit=1) == [first.run_id]
     claimed(first)
     assert unheard() == [other.run_id]
+
+
+def test_a_run_that_is_tried_again_keeps_its_place_and_is_not_claimed_before_its_time() -> None:
+    first = claimed(new_run())
+    second = new_run(first.thread_id)
+    conclude(first, Outcome(Stop.RETRY, retry_in=60))
+    made_older(90, 90)
+    assert [Run.objects.claim(run.run_id, "w2", LEASE) for run in (first, second)] == [None, None]
+    assert unheard() == []
+    Run.objects.filter(pk=first.pk).update(retry_at=timezone.now() - timedelta(seconds=1))
+    made_older(0, 90)
+    assert unheard() == [first.run_id]
+    assert claimed(first, "w2").attempt == 2
+
+
+@pytest.mark.parametrize("outcome", [Outcome(Stop.DRAIN), Outcome(Stop.RETRY, retry_in=60)], ids=["drain", "retry"])
+def test_a_run_whose_cancel_was_accepted_never_waits_again(outcome: Outcome) -> None:
+    run = claimed(new_run())
+    cancel_run(run, CancelAction.INTERRUPT, "asked")
+    conclude(run, outcome)
+    assert Run.objects.get(pk=run.pk).status == RunStatus.INTERRUPTED
+    assert Thread.objects.get(pk=run.thread_id).status == "idle"
+
+
+def test_a_cancel_that_comes_while_the_sweeper_looks_is_not_lost() -> None:
+    run = claimed(new_run())
+    let_lease_run_out(run)
+    cancel_run(run, CancelAction.INTERRUPT, "asked")
+    assert not run.take_back()
+    sweeper.take_back_expired()
+    assert Run.objects.get(pk=run.pk).status == RunStatus.INTERRUPTED

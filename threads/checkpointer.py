@@ -95,6 +95,10 @@ class Blob:
     value: str | float
 
 
+class CheckpointerFailed(OperationalError):
+    """PostgreSQL is there and failed us. A class of its own, so that a node's own PostgreSQL is not taken for ours."""
+
+
 class Saver(AsyncPostgresSaver):
     """langgraph's saver, for any text and number, on any loop: what it does it does on the graph loop.
 
@@ -272,6 +276,13 @@ class FencedSaver(Saver):
     async def _get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return await self._patiently(partial(super()._get_tuple, config))
 
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """What a channel kept as changes was made of."""
+        step = partial(AsyncPostgresSaver.aget_delta_channel_history, self, config=config, channels=channels)
+        return await at_home(self._patiently(step))
+
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:
         async def on_a_living_pool() -> T:
             self.conn = await pool()  # another one after an outage
@@ -306,14 +317,14 @@ async def fenced_saver(fence: Fence) -> FencedSaver:
 async def _patiently(holds: Callable[[], bool], step: Callable[[], Awaitable[T]]) -> T:
     """Take a step that may be taken twice, again and again while PostgreSQL is away.
 
-    Raises LeaseLost when the lease ran out meanwhile, and what PostgreSQL itself has against the step.
+    Raises LeaseLost when the lease ran out meanwhile, and CheckpointerFailed for what PostgreSQL has against the step.
     """
     while True:
         try:
             return await step()
         except (OperationalError, InterfaceError) as error:
             if error.sqlstate and not error.sqlstate.startswith(GOING_AWAY):
-                raise
+                raise CheckpointerFailed(str(error)) from error
             if not holds():
                 raise LeaseLost from error
         await asyncio.sleep(RETRY_SECONDS)
