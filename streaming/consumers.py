@@ -30,6 +30,7 @@ STREAM_ENDED = (1011, "thread stream ended")
 TOO_SLOW = (1013, "the client does not take what is sent")
 TOO_MANY = (1013, "too many commands are waiting")
 LONGEST_INBOX = 100  # commands a client may have waiting
+TOGETHER_SECONDS = 0.02  # how close subscriptions follow each other that are replayed as one
 SEND_SECONDS = 20.0  # how long it may take to make room for one event
 CLOSE_SECONDS = 1.0
 
@@ -122,8 +123,25 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _commands(self) -> None:
         await self.following.wait()
         while True:
-            text = await self.inbox.get()
-            await self._send(await self._answer(text))
+            text = await self._next_command()
+            # A client that comes back subscribes to everything at once. Replayed one by one, a run's end would reach
+            # it by the first subscription and the text only by the next, which it does not read any more then.
+            together: list[dict[str, Any]] = []
+            while text is not None and (command := _subscribe_command(text)):
+                together.append(command)
+                text = await self._next_command(TOGETHER_SECONDS) if len(together) < LONGEST_INBOX else None
+            for answer in await self._subscribe_together(together) if together else ():
+                await self._send(answer)
+            if text is not None:
+                await self._send(await self._answer(text))
+
+    async def _next_command(self, seconds: float | None = None) -> str | None:
+        """The next frame's text; None when none comes for `seconds`."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self.inbox.get()
+        except TimeoutError:
+            return None
 
     # --- commands -----------------------------------------------------------------------------------------------------
 
@@ -145,14 +163,12 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _result(self, method: str, params: Params) -> Params:
         match method:
-            case "subscription.subscribe":
-                commands.check_channels(method, params)
-                return await self._subscribe(str(uuid.uuid4()), filter_of(params), 0)
             case "subscription.reconnect":
                 since = commands.check_reconnect(params)
                 given = params.get("subscription_id")
                 known = given if isinstance(given, str) and given else str(uuid.uuid4())
-                return await self._subscribe(known, filter_of(params), since)
+                (replayed,) = await self._subscribe({known: filter_of(params)}, since)
+                return {"subscription_id": known, "replayed_events": replayed}
             case "subscription.unsubscribe":
                 found = commands.subscription_of(params)
                 if self.subscriptions.pop(found, None) is None:
@@ -167,17 +183,40 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
                 self._check_namespaces(params)
         return await commands.carry_out(str(self.thread_id), method, params, self._caller())
 
-    async def _subscribe(self, subscription_id: str, wanted: Filter, since: int) -> Params:
-        """Send what the log has for the subscription, then let the follower go on with it."""
+    async def _subscribe_together(self, given: list[dict[str, Any]]) -> list[bytes]:
+        """Subscribe to all that came together, in one replay; an answer each."""
+        wanted: dict[str, Filter] = {}
+        answers: list[dict[str, Any]] = []
+        for command in given:
+            params = command["params"] if isinstance(command.get("params"), dict) else {}
+            try:
+                commands.check_channels(command["method"], params)
+            except ProtocolError as error:
+                answers.append(commands.failure(command["id"], error))
+                continue
+            subscription_id = str(uuid.uuid4())
+            wanted[subscription_id] = filter_of(params)
+            answers.append(commands.success(command["id"], {"subscription_id": subscription_id}, 0))
+        counts = dict(zip(wanted, await self._subscribe(wanted, 0), strict=True)) if wanted else {}
+        for answer in answers:
+            if answer["type"] == "success":
+                answer["result"]["replayed_events"] = counts[answer["result"]["subscription_id"]]
+                answer["meta"]["applied_through_seq"] = self.sent
+        return [dialect.dumps(answer) for answer in answers]
+
+    async def _subscribe(self, wanted: dict[str, Filter], since: int) -> list[int]:
+        """Send what the log has for the subscriptions, then let the follower go on; how many events each had."""
         async with self.turn:
-            replayed = 0
+            counts = [0] * len(wanted)
             try:
                 async for found in Reader(self.thread_id, since).replay(self.passed):
-                    replayed += await self._send_events(found, [wanted])
+                    await self._send_events(found, list(wanted.values()))
+                    for index, one in enumerate(wanted.values()):
+                        counts[index] += sum(one.shows(event) for event in found)
             except RedisError:
                 logger.warning("The log of thread %s cannot be replayed", self.thread_id, exc_info=True)
-            self.subscriptions[subscription_id] = wanted
-        return {"subscription_id": subscription_id, "replayed_events": replayed}
+            self.subscriptions.update(wanted)
+        return counts
 
     def _check_namespaces(self, params: Params) -> None:
         """An answer goes to where its question was seen."""
@@ -194,16 +233,13 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     # --- writing ------------------------------------------------------------------------------------------------------
 
-    async def _send_events(self, found: Iterable[Event], filters: list[Filter]) -> int:
-        """Send what any of the filters shows; returns how many that were."""
-        count = 0
+    async def _send_events(self, found: Iterable[Event], filters: list[Filter]) -> None:
+        """Send what any of the filters shows."""
         for event in found:
             self.seen.note(event)
             if any(wanted.shows(event) for wanted in filters):
                 await self._send(event.wire)
                 self.sent = max(self.sent, event.seq)
-                count += 1
-        return count
 
     async def _send(self, document: bytes) -> None:
         """Raises TimeoutError when the client makes no room."""
@@ -220,3 +256,13 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
             logger.info("A client of thread %s did not take its close frame", self.thread_id)
         if self.serving is not None:
             self.serving.cancel()
+
+
+def _subscribe_command(text: str) -> dict[str, Any] | None:
+    """The command if it is a well-formed one that subscribes."""
+    try:
+        given = dialect.loads(text)
+    except ValueError:
+        return None
+    found = commands.is_command(given) and given["method"] == "subscription.subscribe"
+    return given if found else None
