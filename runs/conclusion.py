@@ -26,12 +26,12 @@ def conclude(run: Run, outcome: Outcome) -> None:
     elif outcome.status == Stop.DRAIN:
         if run.hand_back():
             ring(run)
-        else:
-            _clear_up(run)
+        elif action := run.accepted_cancel():
+            _end_cancelled(run, action)
     elif outcome.status == Stop.RETRY:
         # Nobody is rung for: it is not due yet, and then the picker finds it.
-        if not run.put_off(outcome.retry_in):
-            _clear_up(run)
+        if not run.put_off(outcome.retry_in) and (action := run.accepted_cancel()):
+            _end_cancelled(run, action)
     elif closing := _remove(run, outcome) if run.temporary else _write(run, outcome):
         # Only now: a client that sees the stream end may rely on the status being visible.
         close_stream(run, closing)
@@ -40,9 +40,9 @@ def conclude(run: Run, outcome: Outcome) -> None:
 
 
 def _clear_up(run: Run) -> None:
-    """The attempt may not write its end. Obey a cancel that came late, and clear what a deleted one went on writing."""
-    if action := run.accepted_cancel():
-        _end_cancelled(run, action)
+    """The attempt may not write its end. Roll back a run that was to be, and what a deleted one went on writing."""
+    if run.accepted_cancel() == CancelAction.ROLLBACK:
+        _end_cancelled(run, CancelAction.ROLLBACK)
     elif not run.temporary and not Run.objects.filter(pk=run.pk).exists():
         loop.run(delete_run_checkpoints(run.thread_id, run.run_id))
 

@@ -184,11 +184,11 @@ def test_default_assistants_are_made_once() -> None:
 
 
 def unheard(limit: int = 10) -> list[uuid.UUID]:
-    return Run.objects.unheard(timedelta(seconds=60), limit)
+    return Run.objects.unheard(timedelta(seconds=600), limit)
 
 
 def made_older(created: float, updated: float) -> None:
-    """All runs, by so many seconds. Within a test's transaction the database's clock stands still."""
+    """All runs, by so many seconds: many, for within a test's transaction the database's clock stands still."""
     Run.objects.update(
         created_at=F("created_at") - timedelta(seconds=created), updated_at=F("updated_at") - timedelta(seconds=updated)
     )
@@ -196,17 +196,17 @@ def made_older(created: float, updated: float) -> None:
 
 def test_a_run_counts_as_unheard_once_its_ring_had_a_moment_to_be_heard() -> None:
     run = new_run()
-    made_older(30, 30)
+    made_older(300, 300)
     assert unheard() == []
-    made_older(60, 60)
+    made_older(600, 600)
     assert unheard() == [run.run_id]
 
 
 def test_a_delayed_run_was_never_rung_for_and_is_found_when_it_is_due() -> None:
-    run = new_run(after_seconds=60)
-    made_older(30, 30)
+    run = new_run(after_seconds=300)
+    made_older(200, 200)
     assert unheard() == []
-    made_older(31, 1)
+    made_older(200, 100)
     assert unheard() == [run.run_id]
 
 
@@ -214,7 +214,7 @@ def test_only_the_first_in_the_line_of_a_thread_is_found_and_none_behind_a_runni
     first = new_run()
     new_run(first.thread_id)
     other = new_run()
-    made_older(90, 90)
+    made_older(900, 900)
     assert unheard() == [first.run_id, other.run_id]
     assert unheard(limit=1) == [first.run_id]
     claimed(first)
@@ -224,12 +224,11 @@ def test_only_the_first_in_the_line_of_a_thread_is_found_and_none_behind_a_runni
 def test_a_run_that_is_tried_again_keeps_its_place_and_is_not_claimed_before_its_time() -> None:
     first = claimed(new_run())
     second = new_run(first.thread_id)
-    conclude(first, Outcome(Stop.RETRY, retry_in=60))
-    made_older(90, 90)
+    conclude(first, Outcome(Stop.RETRY, retry_in=600))
+    made_older(900, 900)
     assert [Run.objects.claim(run.run_id, "w2", LEASE) for run in (first, second)] == [None, None]
     assert unheard() == []
-    Run.objects.filter(pk=first.pk).update(retry_at=timezone.now() - timedelta(seconds=1))
-    made_older(0, 90)
+    Run.objects.filter(pk=first.pk).update(retry_at=timezone.now() - timedelta(seconds=60))
     assert unheard() == [first.run_id]
     assert claimed(first, "w2").attempt == 2
 
