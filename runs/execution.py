@@ -129,11 +129,10 @@ async def _attempt(execution: Execution) -> Outcome:
         head = await _ended(execution, execution.task)
     except asyncio.CancelledError:
         status, error = _stopped(execution)
-    except LeaseLost as lost:
-        # Not an end of the run's: whoever has its lease next goes on with it.
-        status, error = Stop.LEASE_LOST, lost
     except Exception as raised:
-        status, error = RunStatus.ERROR, raised
+        # Without the lease the run is not ours to fail: whoever has it next goes on with it.
+        lost = isinstance(raised, LeaseLost) or not execution.has_lease()
+        status, error = (Stop.LEASE_LOST if lost else RunStatus.ERROR), raised
     # From here on it is too late to stop the attempt; what is asked for now is seen when its end is written.
     execution.task = None
     return await _concluded(execution, writer, status, error, head)

@@ -58,6 +58,11 @@ class Watch:
         """This process is going down: what still runs when the grace period is over is handed back."""
         self.drained_by = time.monotonic() + settings.BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS
 
+    def wait_until_idle(self) -> None:
+        """Return when nothing is executed here any more; after the grace period that is a matter of moments."""
+        while self.held and time.monotonic() < self.drained_by + settings.RUN_LEASE_SECONDS:
+            time.sleep(0.05)
+
     def _look_for_ever(self) -> None:
         while True:
             self.woken.wait(LOOK_SECONDS)

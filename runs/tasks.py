@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from celery import shared_task
-from celery.signals import worker_init, worker_shutting_down
+from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 
 from assistants.startup import load, spare_the_collector
 from config import outage
@@ -37,6 +37,12 @@ def prepare(**_: Any) -> None:
 def drain(**_: Any) -> None:
     """SIGTERM: nothing more is claimed; runs get their grace period."""
     watch().drain()
+
+
+@worker_shutdown.connect
+def wait_for_the_picked(**_: Any) -> None:
+    """Celery has waited for its own threads. The picker's need the process too, or their runs would fail."""
+    watch().wait_until_idle()
 
 
 @shared_task(name=EXECUTE)

@@ -86,10 +86,13 @@ async def test_a_stream_ends_though_redis_lost_its_log(crashing: LiveServer) -> 
         assert await joined == {"seconds": 2, "log": ["first", "slept"]}
 
 
-async def test_a_worker_going_down_hands_its_run_back_without_using_an_attempt(crashing: LiveServer) -> None:
+@pytest.mark.parametrize("after", [0, 1], ids=["rung for", "picked"])
+async def test_a_worker_going_down_hands_its_run_back_without_using_an_attempt(
+    crashing: LiveServer, after: int
+) -> None:
     async with get_client(url=crashing.url, timeout=SECONDS) as client:
         thread_id = (await client.threads.create())["thread_id"]
-        run = await client.runs.create(thread_id, "slow_job", input={"steps": 8, "seconds": 0.4})
+        run = await client.runs.create(thread_id, "slow_job", input={"steps": 8, "seconds": 0.4}, after_seconds=after)
         await until_counted(client, thread_id, 3)
         crashing.processes["worker"].terminate()
         assert await asyncio.to_thread(crashing.processes["worker"].wait, SECONDS) == 0
