@@ -112,6 +112,17 @@ async def newest(stream: str, limit: int) -> list[Part]:
     return found[::-1]
 
 
+async def oldest(stream: str) -> str | None:
+    """The id of the oldest part that is kept; None when there is none. Raises RedisError."""
+    rows: Any = await client().xrange(_keys(stream)[0], count=1)
+    return rows[0][0].decode() if rows else None
+
+
+def is_trimmed(oldest_id: str) -> bool:
+    """Whether there were parts before the oldest one."""
+    return ordinal(oldest_id)[1] > 1
+
+
 async def tail(stream: str) -> str:
     """The id of the newest part; BEGINNING when there is none. Raises RedisError."""
     found: bytes | None = await script(scripts.TAIL)(keys=_keys(stream))

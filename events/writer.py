@@ -25,6 +25,8 @@ LINGER_SECONDS = 0.005  # long enough for a small graph's whole output to share 
 GIVE_UP_SECONDS = 60.0  # without Redis, while the run goes on
 END_SECONDS = 5.0  # without Redis, when the run has ended and only its last parts are missing
 
+TOO_LARGE = "StreamChunkTooLarge"  # the `error` of the part that stands for one that was too large
+
 # Since when Redis has answered no writer of this process, on time.monotonic's scale. What one has waited for in vain
 # the next need not find out again: it tries once and goes on.
 _silent_since = math.inf
@@ -124,4 +126,4 @@ class LogWriter:
 def _too_large(event: str, size: int) -> dict[str, str]:
     limit = settings.MAX_STREAM_CHUNK_SIZE_BYTES
     message = f"An event ({event}) of {size} bytes is larger than MAX_STREAM_CHUNK_SIZE_BYTES ({limit})."
-    return {"error": "StreamChunkTooLarge", "message": message}
+    return {"error": TOO_LARGE, "message": message}

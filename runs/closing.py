@@ -20,9 +20,14 @@ class Closing:
         """`{status, graph_name}`, and what else there is to say."""
         said: dict[str, Any] = {"status": lifecycle_status(self.status, asks=self.asks), "graph_name": run.graph_id}
         if said["status"] == "failed" and self.error:
-            said["error"] = self.error["message"]
+            said["error"] = error_text(self.error)
         flags = {"announced": self.announced, "waited": not self.started}
         return said | {name: True for name, flag in flags.items() if flag}
+
+
+def error_text(error: dict[str, str]) -> str:
+    """What went wrong, as one line; a timeout has no words but its name."""
+    return error["message"] or error["error"]
 
 
 def lifecycle_status(status: str, *, asks: bool) -> str:

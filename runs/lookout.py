@@ -6,8 +6,8 @@ What the event log cannot say is found here: a run whose end was not written the
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import ExitStack, contextmanager
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -44,6 +44,27 @@ class Watch:
         self.missed = 0 if alive or not self.known else self.missed + 1
 
 
+class Watches:
+    """What one follower of a stream watches at present: rows that are known to be there."""
+
+    def __init__(self, lookout: "Lookout", stream: str) -> None:
+        self.lookout, self.stream = lookout, stream
+        self.watched: dict[str, tuple[Watch, ExitStack]] = {}
+
+    def keep(self, row_ids: Collection[str]) -> None:
+        """Watch these from now on, and no others."""
+        for row_id in self.watched.keys() - set(row_ids):
+            self.watched.pop(row_id)[1].close()
+        for row_id in set(row_ids) - self.watched.keys():
+            stack = ExitStack()
+            watch = stack.enter_context(self.lookout.watching(UUID(row_id), self.stream, known=True))
+            self.watched[row_id] = (watch, stack)
+
+    def over(self) -> list[str]:
+        """Those that are over."""
+        return [row_id for row_id, (watch, _) in self.watched.items() if watch.over]
+
+
 class Lookout:
     """The watches of one loop over one kind of row; looks only while there are any."""
 
@@ -67,6 +88,15 @@ class Lookout:
             self.watches[row_id].discard(watch)
             if not self.watches[row_id]:
                 del self.watches[row_id], self.streams[row_id]
+
+    @contextmanager
+    def watching_some(self, stream: str) -> Iterator["Watches"]:
+        """Watches that come and go while the block lasts."""
+        watches = Watches(self, stream)
+        try:
+            yield watches
+        finally:
+            watches.keep(())
 
     async def _look_while_watched(self) -> None:
         try:

@@ -35,11 +35,11 @@ SEARCHED_PARTS = 10_000  # of the log's newest, for the questions of a run that 
 
 
 class ProtocolError(Exception):
-    """A command that is refused: a code of the protocol and a sentence."""
+    """A command that is refused: a code of the protocol, a sentence, and what else the answer says."""
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, **more: Any) -> None:
         super().__init__(message)
-        self.code, self.message = code, message
+        self.code, self.message, self.more = code, message, more
 
 
 class MustLook(Exception):
@@ -57,9 +57,9 @@ def success(command_id: Any, result: Params, applied_through_seq: int) -> Params
     return {"type": "success", "id": command_id, "result": result, "meta": {"applied_through_seq": applied_through_seq}}
 
 
-def failure(command_id: Any, error: ProtocolError, **more: Any) -> Params:
+def failure(command_id: Any, error: ProtocolError) -> Params:
     """The answer to one that was not."""
-    return {"type": "error", "id": command_id, "error": error.code, "message": error.message, **more}
+    return {"type": "error", "id": command_id, "error": error.code, "message": error.message, **error.more}
 
 
 async def carry_out(thread_id: str, method: str, params: Params, caller: Caller) -> Params:
@@ -163,6 +163,13 @@ def check_reconnect(params: Params) -> int:
 def no_active_run() -> ProtocolError:
     """The refusal of what asks about a run where none was seen."""
     return ProtocolError("no_such_run", "No active run is bound to this thread.")
+
+
+def resume_gap(since: int, available: int, applied_through_seq: int) -> ProtocolError:
+    """The refusal to go on from a number whose successors the log has no longer."""
+    text = "Events behind this position are no longer stored. Read the thread's state and subscribe anew."
+    meta = {"applied_through_seq": applied_through_seq}
+    return ProtocolError("resume_gap", text, since=since, min_available_seq=available, meta=meta)
 
 
 def subscription_of(params: Params) -> str:

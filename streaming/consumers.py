@@ -165,6 +165,7 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
         match method:
             case "subscription.reconnect":
                 since = commands.check_reconnect(params)
+                await self._check_stored(since)
                 given = params.get("subscription_id")
                 known = given if isinstance(given, str) and given else str(uuid.uuid4())
                 (replayed,) = await self._subscribe({known: filter_of(params)}, since)
@@ -217,6 +218,18 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
                 logger.warning("The log of thread %s cannot be replayed", self.thread_id, exc_info=True)
             self.subscriptions.update(wanted)
         return counts
+
+    async def _check_stored(self, since: int) -> None:
+        """Raises ProtocolError where the log no longer has all that lies behind the number."""
+        try:
+            oldest = await log.oldest(str(self.thread_id))
+        except RedisError:
+            logger.warning("The log of thread %s cannot be read", self.thread_id, exc_info=True)
+            return
+        if oldest is None:
+            raise commands.no_active_run()
+        if since < seq_of(oldest) and (since or log.is_trimmed(oldest)):
+            raise commands.resume_gap(since, seq_of(oldest), self.sent)
 
     def _check_namespaces(self, params: Params) -> None:
         """An answer goes to where its question was seen."""

@@ -12,8 +12,10 @@ import orjson
 
 from events import log
 from events.log import Part
+from events.writer import TOO_LARGE
 from runs import envelopes
 from runs.envelopes import ROOT, START, WITH_ID, Namespace, Written
+from runs.following import LOST
 from runs.messages_json import INTERRUPT, state_json
 
 # seq = milliseconds since 2026, times 2^13, plus 8 for each part the log has had, plus 1 for each envelope of a part.
@@ -22,6 +24,7 @@ from runs.messages_json import INTERRUPT, state_json
 EPOCH_MS = 1_767_225_600_000
 SLOTS_PER_MS = 2**13
 SLOTS_PER_PART = 8
+EVENTS_LOST = "events_lost"  # the status that tells of a gap
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class RunView:
     """What a viewer has been told of a run whose end it has not seen."""
 
     graph_name: str = ""
+    begun: bool = False  # before the place this viewer begins at
     told_running: bool = False
     told_end: bool = False
     requested: set[str] = field(default_factory=set)
@@ -85,25 +89,30 @@ class Translation:
         """Whether the part is of a classic run whose graph's name must be looked up first."""
         return part.run_id not in self.runs and part.event not in (log.END, log.GAP) and not _of_protocol(part)
 
-    def introduce(self, run_id: str, graph_name: str) -> None:
-        """Tell the name of a classic run's graph."""
-        self.runs[run_id] = RunView(graph_name)
+    def introduce(self, run_id: str, graph_name: str, *, begun: bool = False) -> None:
+        """Tell the name of a run's graph, and whether its beginning lies before what will be read."""
+        self.runs[run_id] = RunView(graph_name, begun)
+
+    def unended(self) -> set[str]:
+        """The runs whose end is still to be told."""
+        return {run_id for run_id, run in self.runs.items() if not run.told_end}
 
     def events(self, part: Part) -> Iterator[Event]:
         """The events of one part, in order."""
-        if part.event == log.GAP:
-            return
         if envelopes.is_envelope(part.data):
             self._follow(part)
             yield _event(part, (part.event, part.data), 0)
             return
-        written = self._end(part) if part.event == log.END else self._classic(part)
-        for index, envelope in enumerate(written):
+        told = {log.END: self._end, log.GAP: self._gap, "error": self._error}.get(part.event, self._classic)
+        for index, envelope in enumerate(told(part)):
             yield _event(part, envelope, index)
 
     def ended(self, run_id: str, said: dict[str, Any], seq: int) -> Iterator[Event]:
         """The end of a run that the log does not have; numbered behind `seq`, the last the viewer saw."""
-        for index, (_, data) in enumerate(self._ending(run_id, said, None), start=1):
+        written = list(self._ending(run_id, said, None))
+        if written and said.get("lost"):
+            written.insert(-1, _lost(run_id, said["graph_name"], LOST["message"], None))
+        for index, (_, data) in enumerate(written, start=1):
             wire = b'%b"seq":%d,%b' % (START, seq + index, data[len(START) :])
             yield Event(seq + index, orjson.loads(data)["event_id"], run_id, "lifecycle", ROOT, wire)
 
@@ -112,7 +121,9 @@ class Translation:
     def _follow(self, part: Part) -> None:
         if part.event == "lifecycle":
             run = self.runs.setdefault(part.run_id, RunView())
-            if orjson.loads(part.data)["params"]["data"]["event"] == envelopes.RUNNING:
+            said = orjson.loads(part.data)["params"]["data"]
+            run.graph_name = said.get("graph_name") or run.graph_name
+            if said["event"] == envelopes.RUNNING:
                 run.told_running = True
             else:
                 run.told_end = True
@@ -126,10 +137,25 @@ class Translation:
         if run.told_end or said.get("announced"):
             return
         graph_name = said.get("graph_name") or run.graph_name
-        if said.get("waited") and not run.told_running:
+        if said.get("waited") and not (run.told_running or run.begun):
             yield _status(run_id, graph_name, envelopes.RUNNING, timestamp)
         error = {"error": said["error"]} if "error" in said else {}
         yield _status(run_id, graph_name, said.get("status", "completed"), timestamp, **error)
+
+    def _gap(self, part: Part) -> Iterator[Written]:
+        """What a run wrote while Redis was away is missing; gaps in the log itself are its reader's to tell."""
+        if part.data == log.UNWRITTEN:
+            yield self._missing(part, LOST["message"])
+
+    def _error(self, part: Part) -> Iterator[Written]:
+        """An event was too large for the log; of a run's own error its end tells."""
+        error = orjson.loads(part.data)
+        if error.get("error") == TOO_LARGE:
+            yield self._missing(part, error["message"])
+
+    def _missing(self, part: Part, text: str) -> Written:
+        graph_name = self.runs[part.run_id].graph_name if part.run_id in self.runs else ""
+        return _lost(part.run_id, graph_name, text, part)
 
     # --- classic runs -------------------------------------------------------------------------------------------------
 
@@ -181,6 +207,14 @@ def _interrupts(part: Part, run: RunView, namespace: Namespace, data: Any) -> It
 
 def _status(run_id: str, graph_name: str, status: str, timestamp: int | None, **more: Any) -> Written:
     return envelopes.lifecycle(run_id, ROOT, {"event": status, "graph_name": graph_name, **more}, timestamp)
+
+
+def _lost(run_id: str, graph_name: str, text: str, part: Part | None) -> Written:
+    """Tells that events of a run are missing here. Clients that do not know this status go on."""
+    said = {"event": EVENTS_LOST, "graph_name": graph_name, "error": text}
+    timestamp = _timestamp(part) if part else None
+    event_id = envelopes.synthetic(run_id, "lc", ROOT, f"{EVENTS_LOST}|{part.id if part else ''}")
+    return envelopes.envelope("lifecycle", ROOT, said, timestamp, event_id=event_id)
 
 
 def _event(part: Part, written: Written, index: int) -> Event:

@@ -3,7 +3,7 @@
 from typing import Any
 
 from runs.envelopes import ROOT, RUNNING, Namespace
-from streaming.translation import Event
+from streaming.translation import EVENTS_LOST, Event
 
 Json = dict[str, Any]
 
@@ -20,6 +20,8 @@ class Seen:
         if event.method == "lifecycle":
             params = event.params
             namespace, data = tuple(params["namespace"]), params["data"]
+            if data["event"] == EVENTS_LOST:
+                return
             if namespace == ROOT and data["event"] == RUNNING:
                 self.status.clear()
             known = self.status.get(namespace, ("", ""))[1]

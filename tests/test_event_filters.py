@@ -180,6 +180,16 @@ def test_a_run_cancelled_in_the_queue_begins_and_ends() -> None:
     assert [e["params"]["data"]["event"] for e in events] == ["running", "interrupted"]
 
 
+def test_what_a_run_could_not_write_is_told_at_its_place() -> None:
+    translation = Translation()
+    translation.introduce("r", "g")
+    (found,) = translation.events(Part("r", log.GAP, log.UNWRITTEN, "1795362266186-3"))
+    assert found.seq == seq_of("1795362266186-3") and found.event_id == "synth:r:lc||events_lost|1795362266186-3"
+    assert found.params["data"]["event"] == "events_lost" and found.params["data"]["graph_name"] == "g"
+    assert not list(translation.events(Part("", log.GAP, log.RESTARTED, "1795362266186-3")))
+    assert translation.unended() == {"r"}, "the run goes on"
+
+
 # --- runs of the protocol ---------------------------------------------------------------------------------------------
 
 
