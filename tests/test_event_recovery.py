@@ -10,6 +10,8 @@ from typing import Any
 import httpx
 import pytest
 import websockets
+from langgraph.pregel.remote import RemoteGraph
+from langgraph.types import Command
 from langgraph_sdk.client import LangGraphClient
 from redis import Redis
 
@@ -225,3 +227,53 @@ async def test_a_stream_with_nothing_to_tell_beats(http: httpx.AsyncClient) -> N
         async for chunk in response.aiter_raw():
             assert chunk == b": heartbeat\r\n\r\n"
             break
+
+
+# --- the official clients ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("transport", ["sse", "websocket"])
+async def test_the_sdk_follows_tool_calls(sdk: LangGraphClient, transport: Any) -> None:
+    question = "What is the weather in Paris, and what is 12 * 7?"
+    thread: Any
+    async with asyncio.timeout(PATIENCE), sdk.threads.stream(assistant_id="agent", transport=transport) as thread:
+        await thread.run.start(input={"messages": [{"role": "user", "content": question}]})
+        calls = {call.name: call async for call in thread.tool_calls}
+        assert calls["calculator"].input == {"expression": "12 * 7"} and calls["weather"].input == {"city": "Paris"}
+        assert "84" in str(await calls["calculator"].output)
+        assert "84" in str((await thread.output)["messages"][-1]["content"])
+
+
+async def test_a_remote_graph_is_interrupted_inside_a_subgraph_and_resumed(sdk: LangGraphClient) -> None:
+    graph: Any = RemoteGraph("parent", client=sdk)
+    config = {"configurable": {"thread_id": new_id()}}
+    given = {"foo": "a", "stop": True}
+    async with asyncio.timeout(PATIENCE), await graph.astream_events(given, config, version="v3") as run:
+        async for _ in run.values:
+            pass
+        assert await run.interrupted()
+    again = await graph.astream_events(Command(resume="yes"), config, version="v3")
+    async with asyncio.timeout(PATIENCE), again as run:
+        assert (await run.output())["log"] == ["pre", "pre", "yes"]
+
+
+# --- subscriptions ----------------------------------------------------------------------------------------------------
+
+
+async def test_a_subscription_reconnects_where_it_was(server: LiveServer, http: httpx.AsyncClient) -> None:
+    thread_id = new_id()
+    async with socket(server, thread_id) as client:
+        nothing = await client.command("subscription.reconnect", channels=ALL, since=0)
+        assert nothing["error"] == "no_such_run"
+        await start(http, thread_id, "path", {"note": "a"})
+        seen = await events(http, thread_id, ends())
+        since = seen[3]["seq"]
+        answer = await client.command("subscription.reconnect", channels=ALL, since=since, subscription_id="mine")
+        assert answer["result"] == {"subscription_id": "mine", "replayed_events": len(seen) - 4}
+        assert client.events == seen[4:]
+        await start(http, thread_id, "path", {"note": "b"})
+        assert shape(await client.until(ends(2)))[-1] == "lifecycle:completed"
+        gap = await client.command("subscription.reconnect", channels=ALL, since=5)
+        assert (gap["error"], gap["since"]) == ("resume_gap", 5)
+        assert 5 < gap["min_available_seq"] < seen[0]["seq"]
+        assert gap["meta"] == {"applied_through_seq": client.events[-1]["seq"]}
