@@ -30,7 +30,7 @@ STREAM_ENDED = (1011, "thread stream ended")
 TOO_SLOW = (1013, "the client does not take what is sent")
 TOO_MANY = (1013, "too many commands are waiting")
 LONGEST_INBOX = 100  # commands a client may have waiting
-TOGETHER_SECONDS = 0.02  # how close subscriptions follow each other that are replayed as one
+TOGETHER_SECONDS = 0.1  # how long a connection's first subscription waits for more, to be replayed as one
 SEND_SECONDS = 20.0  # how long it may take to make room for one event
 CLOSE_SECONDS = 1.0
 
@@ -70,6 +70,7 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
             await self.close(*STREAM_ENDED)
             return
         self.subscriptions: dict[str, Filter] = {}
+        self.came_late = False  # whether the log had events when the client connected
         self.passed = self.sent = 0  # the last number the follower has passed, and the highest that went out
         self.seen = Seen()
         self.inbox: asyncio.Queue[str] = asyncio.Queue(LONGEST_INBOX)
@@ -104,6 +105,7 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
         """Send what comes from now on, page by page."""
         reader = await self._at_the_end()
         self.passed = reader.seq
+        self.came_late = bool(self.passed)
         self.following.set()
         async for found in reader.follow():
             async with self.turn:
@@ -129,7 +131,7 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
             together: list[dict[str, Any]] = []
             while text is not None and (command := _subscribe_command(text)):
                 together.append(command)
-                text = await self._next_command(TOGETHER_SECONDS) if len(together) < LONGEST_INBOX else None
+                text = await self._next_command(self._patience()) if len(together) < LONGEST_INBOX else None
             for answer in await self._subscribe_together(together) if together else ():
                 await self._send(answer)
             if text is not None:
@@ -142,6 +144,10 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
                 return await self.inbox.get()
         except TimeoutError:
             return None
+
+    def _patience(self) -> float:
+        """Seconds to wait for more subscriptions: none when the client has some, or when nothing came before it."""
+        return 0 if self.subscriptions or not self.came_late else TOGETHER_SECONDS
 
     # --- commands -----------------------------------------------------------------------------------------------------
 

@@ -120,11 +120,18 @@ for (const transport of ["sse", "websocket"]) {
       assert.deepEqual(await depths(undefined, undefined), new Set([0, 1, 2]));
     });
 
-    test("subgraphs are discovered", async () => {
-      const thread = streamed("talker_deep");
+    test("subgraphs are discovered and heard", async () => {
+      const thread = streamed("hesitant_inside");
       const found = first(1, thread.subgraphs);
       await thread.submitRun({ input: said("hi") });
-      assert.equal((await found)[0].namespace[0].split(":")[0], "deep");
+      const [subgraph] = await found;
+      assert.equal(subgraph.namespace[0].split(":")[0], "inside");
+      // A client that subscribes while the run ends may pause before it has read anything: end it once it reads.
+      const [message] = await first(1, subgraph.messages);
+      await client.store.putItem(["go on", thread.threadId], "hi", { now: true });
+      let text = "";
+      for await (const delta of message.text) text += delta;
+      assert.equal(text, HELLO);
     });
 
     test("tool calls are told with their input and output", async () => {
