@@ -80,11 +80,13 @@ def test_keep_latest_leaves_the_thread_its_last_checkpoint_and_prunes_again_late
 @pytest.mark.django_db(transaction=True)
 def test_a_sweep_takes_no_more_than_its_limit_and_the_oldest_first(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = [new_thread(timedelta(seconds=-10 + number)) for number in range(7)]
+    pruned = with_checkpoints(new_thread(strategy="keep_latest"), 2)
     monkeypatch.setattr(sweeping, "BATCH", 2)
     assert sweep_expired(5, PATIENCE) == 5
-    assert set(Thread.objects.values_list("pk", flat=True)) == {threads[5].pk, threads[6].pk}
+    assert set(Thread.objects.values_list("pk", flat=True)) == {threads[5].pk, threads[6].pk, pruned.pk}
     assert sweep_expired(5, 0.0) == 0
-    assert sweep_expired(5, PATIENCE) == 2
+    assert len(checkpoints_of(pruned)) == 2
+    assert sweep_expired(5, PATIENCE) == 3
 
 
 @pytest.mark.django_db(transaction=True)
