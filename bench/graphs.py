@@ -1,9 +1,11 @@
 """The graphs that are measured. They do next to nothing, so what remains is the server's own work."""
 
 import asyncio
+import time
 
 from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
+from langgraph.stream.transformers import CustomTransformer
 from typing_extensions import TypedDict
 
 
@@ -40,6 +42,7 @@ counter = (
 
 class Burst(TypedDict, total=False):
     events: int
+    pause: float
 
 
 async def _burst(state: Burst) -> Burst:
@@ -53,3 +56,22 @@ async def _burst(state: Burst) -> Burst:
 
 # `events` custom events as fast as they go.
 burst = StateGraph(Burst).add_node("burst", _burst).add_edge(START, "burst").add_edge("burst", END).compile()
+
+
+async def _say(state: Burst) -> Burst:
+    write, pause = get_stream_writer(), state.get("pause", 0.0)
+    for number in range(state.get("events", 1)):
+        write({"n": number, "at": time.time()})
+        if pause or number % 100 == 99:
+            await asyncio.sleep(pause)
+    return {"events": 0}
+
+
+# The same with `pause` seconds between them, for the event-streaming protocol; each says when it was made.
+events = (
+    StateGraph(Burst)
+    .add_node("say", _say)
+    .add_edge(START, "say")
+    .add_edge("say", END)
+    .compile(transformers=[CustomTransformer])
+)

@@ -131,6 +131,22 @@ def events(bench: Measurement) -> None:
         bench.add(line)
 
 
+def protocol(bench: Measurement) -> None:
+    """Events of the event-streaming protocol at one WebSocket: how soon each is there, then as many as there can be."""
+    job = {"events": bench.scale.first_events, "count": 1, "pause": PAUSE_SECONDS}
+    found = bench.server.child("bench.sockets", job)
+    bench.add(row("WebSocket: node to event, one every 50 ms", seconds=found["delays"]))
+    for count, repeat in ((1000, bench.scale.short_streams), (20_000, bench.scale.long_streams)):
+        found = bench.server.child("bench.sockets", {"events": count, "count": repeat, "pause": 0})
+        line = row(
+            f"WebSocket: events of one stream of {count:,}",
+            rate=count / statistics.median(found["totals"]),
+            cpu=found["cpu"],
+            things=count * repeat,
+        )
+        bench.add(line)
+
+
 def viewers(bench: Measurement) -> None:
     """A thousand open streams of one web process: idle, and while a hundred of them get an event every 50 ms."""
     idle, events, streaming, count = max(bench.scale.idle, 2.0), bench.scale.first_events, 100, 1000
@@ -180,5 +196,6 @@ SECTIONS: dict[str, Callable[[Measurement], None]] = {
     "floor": floor,
     "background": background,
     "events": events,
+    "protocol": protocol,
     "viewers": viewers,
 }
