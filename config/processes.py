@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-# Numbers of linux/prctl.h and linux/capability.h.
+# Numbers of linux/prctl.h, linux/securebits.h and linux/capability.h.
 PR_SET_PDEATHSIG = 1
-PR_SET_KEEPCAPS = 8
+PR_SET_SECUREBITS = 28
+SECBIT_NO_SETUID_FIXUP = 1 << 2
 PR_CAP_AMBIENT = 47
 PR_CAP_AMBIENT_RAISE = 2
 CAP_DAC_OVERRIDE = 1
@@ -131,10 +132,11 @@ def _child_setup(program: Program) -> Callable[[], None]:
 def _become(account: pwd.struct_passwd, libc: ctypes.CDLL | None) -> None:
     """Turn root into `account`, keeping (Linux) only root's right to pass any directory.
 
-    A checkout below /root is closed to other users, and opening a home directory is not ours to do.
+    A checkout below /root is closed to other users, and opening a home directory is not ours to do. The right has to
+    outlast setuid, and to count for access(2) too, by which PostgreSQL looks for its own programs.
     """
     if libc:
-        libc.prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0)
+        libc.prctl(PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP, 0, 0, 0)
     os.setgroups([])
     os.setgid(account.pw_gid)
     os.setuid(account.pw_uid)

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,3 +122,17 @@ def test_a_server_without_an_answer_is_not_ready(tmp_path):
 def test_root_runs_postgres_as_somebody_else(postgres):
     _, process = postgres
     assert Path(f"/proc/{process.pid}").stat().st_uid != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root changes user")
+def test_an_account_of_roots_may_use_programs_in_folders_closed_to_others(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    program = closed / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    # By access(2), as initdb looks for postgres.
+    asks = f"import os; assert os.getuid() and os.access({str(program)!r}, os.R_OK | os.X_OK)"
+    asking = processes.Program("ask", (sys.executable, "-c", asks), account="nobody")
+    process = processes.launch(asking, subprocess.DEVNULL)
+    assert process.wait(10) == 0
