@@ -12,8 +12,8 @@ from django.utils.safestring import SafeString
 from unfold.admin import TabularInline
 
 from assistants.models import SYSTEM_METADATA, Assistant, AssistantVersion
-from assistants.project import project
 from config.admin import RecordAdmin, badge, exact_time_of, id_of, id_starts_with, json_of, link, time_of
+from config.project import project
 
 
 class GraphFilter(admin.SimpleListFilter):

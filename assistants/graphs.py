@@ -5,15 +5,12 @@ Source: contract/platform.md 8.3 and 8.4, contract/core.md 3.2.
 
 import functools
 import importlib
-import importlib.util
 import inspect
-import sys
 import typing
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -24,8 +21,9 @@ from langgraph.store.base import BaseStore
 from langgraph.store.memory import InMemoryStore
 from langgraph_sdk.runtime import AccessContext, ServerRuntime, _ExecutionRuntime, _ReadRuntime
 
-from assistants.project import GraphEntry, ProjectError, prepare_process, project
 from config.errors import ApiError
+from config.loading import import_file
+from config.project import GraphEntry, ProjectError, prepare_process, project
 
 # Clients derive the ids of default assistants themselves: this must match bit for bit (contract/core.md 3.2).
 NAMESPACE = uuid.UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8")
@@ -206,25 +204,6 @@ def _module(entry: GraphEntry) -> ModuleType:
         raise GraphLoadError(f"Graph '{entry.graph_id}': {path} does not exist.")
     # Each entry gets a module of its own, so that one file listed twice is two graphs.
     return import_file(f"weft_graph_{entry.graph_id}_{path.stem}", path)
-
-
-def import_file(name: str, path: Path) -> ModuleType:
-    """The file as a module of the given name. Raises ProjectError, or whatever the module raises."""
-    name = name.replace("-", "_").replace(".", "_")
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise ProjectError(f"{path} is not a Python file.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    _import_beside(path)
-    spec.loader.exec_module(module)
-    return module
-
-
-def _import_beside(path: Path) -> None:
-    """Let a graph file import its neighbours, as it can when run by itself."""
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
 
 
 def _candidates(module: ModuleType) -> str:

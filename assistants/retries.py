@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.module_loading import import_string
 
-from assistants.project import ProjectError, project
+from config.project import ProjectError, project
 
 KEYS = {"max_attempts", "retry_on", "initial_seconds", "max_seconds"}
 

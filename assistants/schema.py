@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from assistants.project import project
+from config.project import project
 from config.schema import Document
 
 NAMING = ("Assistant", "AssistantCreate", "AssistantPatch")

@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 from assistants.graphs import assistant_id_of, load_all
 from assistants.models import Assistant, sync_default_assistants
-from assistants.project import project
 from assistants.retries import retry_policies
+from config.project import project
 
 # What apps above this one have to load or check; none is known here by name. Each raises what must stop the process.
 before_serving: list[Callable[[], object]] = []

@@ -14,7 +14,6 @@ from rest_framework.response import Response
 from assistants import introspection
 from assistants.deletion import before_delete
 from assistants.graphs import default_assistant_ids, load_all
-from assistants.headers import configurable_headers
 from assistants.models import Assistant, AssistantVersion
 from assistants.serializers import (
     AssistantBody,
@@ -29,6 +28,7 @@ from assistants.serializers import (
 )
 from config import loop
 from config.errors import Conflict, Invalid, NotFound
+from config.headers import configurable_headers
 from config.paging import only, ordered, page_response
 from config.rest import Endpoint, parse_uuid, read_body
 from config.schema import ErrorResponse

@@ -16,10 +16,10 @@ from uuid_utils.compat import uuid7
 
 from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant
-from assistants.project import project
 from config.errors import BadRequest, NotFound
 from config.outbound import check_url
 from config.paging import only, ordered, page_response
+from config.project import project
 from config.rest import Body, Endpoint, check, parse_json, parse_uuid, read_body
 from crons.firing import fire_now
 from crons.models import Cron, upcoming

@@ -15,11 +15,11 @@ from uuid_utils.compat import uuid7
 
 from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant
-from assistants.project import project
 from config import loop
 from config.database import insert_together
 from config.errors import BadRequest, Conflict, Invalid, NotFound
 from config.outbound import check_url
+from config.project import project
 from config.rest import parse_uuid
 from runs import endings
 from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_config

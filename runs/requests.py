@@ -8,8 +8,8 @@ from typing import Any, ParamSpec
 from django.http import HttpRequest, HttpResponseBase
 from rest_framework.request import Request
 
-from assistants.headers import configurable_headers
 from config.errors import error_response
+from config.headers import configurable_headers
 from runs.assembly import Caller
 
 P = ParamSpec("P")

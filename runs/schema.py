@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from assistants.project import project
+from config.project import project
 from config.schema import Document, error_answer
 from runs.models import CancelAction
 from runs.serializers import STREAM_MODES

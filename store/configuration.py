@@ -4,7 +4,6 @@ Source: contract/platform.md 3.8, 3.9 and 9.1.
 """
 
 import functools
-import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,9 +13,9 @@ from langchain_core.embeddings import Embeddings
 from langgraph.store.base import TTLConfig, ensure_embeddings
 from langgraph.store.postgres.base import PostgresIndexConfig
 
-from assistants.graphs import import_file
-from assistants.project import ProjectError, prepare_process, project
 from config.errors import ApiError
+from config.loading import find
+from config.project import ProjectError, project
 
 SWEEP_MINUTES = 5.0
 MOST_DIMENSIONS = 16_000  # what a pgvector column takes
@@ -64,23 +63,6 @@ def dimensions() -> int | None:
     section = project().store
     index = _object(section, "index")
     return _dims(index) if index and section.get("path") is None else None
-
-
-def find(path: str) -> Any:
-    """What `./file.py:name`, `package.module:name` or `package.module.name` stands for. Raises ProjectError."""
-    prepare_process()
-    place, _, name = path.rpartition(":" if ":" in path else ".")
-    if "/" in place or place.endswith(".py"):
-        file = (project().root / place).resolve()
-        if not file.is_file():
-            raise ProjectError(f"{path}: {file} does not exist.")
-        module = import_file(f"weft_store_{file.stem}", file)
-    else:
-        module = importlib.import_module(place)
-    try:
-        return getattr(module, name)
-    except AttributeError:
-        raise ProjectError(f"{path}: {place} has no '{name}'.") from None
 
 
 class CheckedEmbeddings(Embeddings):
@@ -146,7 +128,7 @@ def _embeddings(embed: Any) -> Embeddings:
     if not isinstance(embed, str) or ":" not in embed:
         raise ProjectError("store.index.embed must be ./file.py:name, package.module:name or provider:model.")
     place = embed.rpartition(":")[0]
-    given = find(embed) if "/" in place or "." in place else embed
+    given = find(embed, "store") if "/" in place or "." in place else embed
     if not isinstance(given, str | Embeddings) and not callable(given):
         raise ProjectError(f"store.index.embed: {embed} is a {type(given).__name__}, no embedding function.")
     try:

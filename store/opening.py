@@ -8,10 +8,11 @@ from typing import Any
 
 from langgraph.store.base import BaseStore
 
-from assistants.project import ProjectError
 from config import loop
 from config.database import AsyncPool, open_pool
-from store.configuration import find, store_settings
+from config.loading import find
+from config.project import ProjectError
+from store.configuration import store_settings
 from store.items import ItemStore
 
 _pool: AsyncPool | None = None
@@ -54,7 +55,7 @@ async def _open_custom(path: str) -> BaseStore:
     global _custom
     async with _opening:
         if _custom is None:
-            _custom = await _entered_store(path, find(path))
+            _custom = await _entered_store(path, find(path, "store"))
             atexit.register(lambda: loop.run(close()))
         return _custom
 

@@ -9,8 +9,8 @@ from langgraph.store.postgres import PostgresStore
 from langgraph.store.postgres.base import PostgresIndexConfig
 from psycopg.rows import dict_row
 
-from assistants.project import ProjectError
 from config.database import conninfo, prepare_threshold
+from config.project import ProjectError
 from store.configuration import dimensions
 
 BATCH = 1000

@@ -14,8 +14,8 @@ from uuid import UUID
 from channels.generic.websocket import AsyncWebsocketConsumer
 from redis.exceptions import RedisError
 
-from assistants.headers import configurable_headers
 from config import dialect
+from config.headers import configurable_headers
 from events import log
 from runs.assembly import Caller
 from streaming import commands

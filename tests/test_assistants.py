@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import BadRequestError, ConflictError, NotFoundError
 
-from assistants import graphs, headers
+from assistants import graphs
 from assistants.models import Assistant, AssistantVersion, sync_default_assistants
-from assistants.project import ProjectError, project
 from assistants.startup import start
+from config import headers
+from config.project import ProjectError, project
 from tests.conftest import LiveServer
 
 ECHO = "046b5dc7-2108-582c-9c6c-31d556d138f0"

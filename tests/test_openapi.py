@@ -12,8 +12,8 @@ from django.core.management import call_command
 from django.test import Client
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from assistants.project import project
 from assistants.serializers import AssistantBody, AssistantPatchBody, AssistantSearchBody
+from config.project import project
 from config.rest import check
 from runs.serializers import CancelRunsBody, StatefulRunBody, StatelessRunBody
 from threads.serializers import StateUpdateBody, ThreadBody, ThreadSearchBody

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from assistants.project import ProjectError, project
 from assistants.retries import retry_policies
+from config.project import ProjectError, project
 from tests import wire
 from tests.conftest import LiveServer
 

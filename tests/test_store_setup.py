@@ -13,9 +13,9 @@ from django.db import connection
 from langgraph.store.base import BaseStore
 from psycopg.conninfo import make_conninfo
 
-from assistants.project import ProjectError, project
 from config import loop
 from config.database import conninfo
+from config.project import ProjectError, project
 from config.ticks import Interval
 from store import configuration, opening, tables
 from store.configuration import CheckedEmbeddings, EmbeddingFailed, store_settings

@@ -17,9 +17,9 @@ from hypothesis import strategies as st
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import ConflictError, NotFoundError
 
-from assistants.project import project
 from config import loop
 from config.paging import ordered
+from config.project import project
 from tests.conftest import LiveServer
 from threads import checkpointer, expiry
 from threads.models import Thread

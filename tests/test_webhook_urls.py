@@ -15,9 +15,9 @@ import httpx
 import pytest
 from langgraph_sdk.client import LangGraphClient
 
-from assistants.webhook_section import STRICT, webhook_section
 from config import outbound
 from config.outbound import NameNotResolved, UrlPolicy, UrlRefused, check_url, checked_addresses
+from config.webhook_section import STRICT, webhook_section
 from tests.wire import detail, new_thread
 
 OPEN = UrlPolicy()

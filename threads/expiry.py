@@ -6,7 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 
-from assistants.project import project
+from config.project import project
 from threads.models import TTLStrategy
 
 LONGEST = 5e7  # minutes, about a century; what lives longer does not expire in practice

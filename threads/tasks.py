@@ -2,7 +2,7 @@
 
 from celery import shared_task
 
-from assistants.project import project
+from config.project import project
 from config.ticks import Interval
 from threads.sweeping import sweep_expired
 

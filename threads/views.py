@@ -14,9 +14,9 @@ from rest_framework.response import Response
 from uuid_utils.compat import uuid7
 
 from assistants.graphs import NotAGraph, load_all
-from assistants.headers import configurable_headers
 from config import loop
 from config.errors import ApiError, BadRequest, Conflict, Invalid, NotFound
+from config.headers import configurable_headers
 from config.paging import only, ordered, page_response
 from config.rest import Endpoint, parse_uuid, read_body
 from config.schema import ErrorResponse

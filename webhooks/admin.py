@@ -24,9 +24,9 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
-from assistants.project import project
 from config.admin import EMPTY, RecordAdmin, ago, badge, exact_time_of, id_of, link, moment, tail, time_of
 from config.outbound import UrlRefused, check_url
+from config.project import project
 from webhooks import endpoints
 from webhooks.models import SUBSCRIBABLE, DeliveryQuerySet, DeliveryStatus, WebhookDelivery, WebhookEndpoint
 

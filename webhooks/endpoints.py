@@ -6,9 +6,9 @@ from typing import Any
 from django.db import transaction
 from django.utils import timezone
 
-from assistants.project import project
 from config.errors import Conflict
 from config.outbound import check_url
+from config.project import project
 from webhooks import sender
 from webhooks.models import DeliveryQuerySet, DeliveryStatus, WebhookDelivery, WebhookEndpoint
 from webhooks.outbox import write_test

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 from django.db import transaction
 
-from assistants.project import project
+from config.project import project
 from runs.endings import Ending
 from runs.models import Run
 from webhooks import payload, sender

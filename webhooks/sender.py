@@ -16,9 +16,9 @@ from celery.exceptions import CeleryError
 from django.conf import settings
 from kombu.exceptions import OperationalError
 
-from assistants.project import project
 from config.celery import app
 from config.database import in_thread
+from config.project import project
 from webhooks import outcome, sending, signing
 from webhooks.models import WebhookDelivery
 

@@ -9,10 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand
 
-from assistants import graphs, project
+from assistants import graphs
+from config import project
 from config.environment import ConfigurationError
 
-OURS = (str(settings.BASE_DIR / "assistants"), importlib.__file__, "<frozen importlib")
+OURS = (*(str(settings.BASE_DIR / app) for app in ("assistants", "config")), importlib.__file__, "<frozen importlib")
 
 
 class Command(BaseCommand):

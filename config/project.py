@@ -14,7 +14,7 @@ from typing import Any
 from django.conf import settings
 from dotenv import dotenv_values
 
-from assistants.webhook_section import WebhookSection, webhook_section
+from config.webhook_section import WebhookSection, webhook_section
 
 
 class ProjectError(Exception):

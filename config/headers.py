@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
-from assistants.project import project
 from config import dialect
+from config.project import project
 
 NEVER = frozenset({"x-api-key", "x-service-key", "x-tenant-id", "authorization"})
 TRACE = "langsmith-trace"
