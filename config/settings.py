@@ -37,6 +37,8 @@ SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("TRUST_PROXY") else None
 X_FRAME_OPTIONS = "DENY"
+# How long the audit log is kept; 0 is for ever.
+AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 365)
 # Django looks for its own middleware by name; ours are subclasses of the three it misses (config/middleware.py).
 SILENCED_SYSTEM_CHECKS = ["security.W001", "security.W002", "security.W003"]
 
@@ -54,6 +56,7 @@ INSTALLED_APPS = [
     "drf_spectacular_sidecar",
     "django_celery_beat",
     "config",
+    "accounts",
     "assistants",
     "store",
     "threads",
@@ -234,6 +237,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep expired items": {"task": "store.sweep", "schedule": env_float("EXPIRY_SWEEP_SECONDS", 60.0)},
     "send due webhooks": {"task": "webhooks.tick", "schedule": env_float("WEBHOOK_TICK_SECONDS", 2.0)},
     "forget old webhooks": {"task": "webhooks.forget", "schedule": 3600.0},
+    "forget old audit entries": {"task": "accounts.forget_audit", "schedule": 3600.0},
     "forget idempotent answers": {"task": "config.forget_idempotent_answers", "schedule": 3600.0},
 }
 
