@@ -91,7 +91,7 @@ async def streams(job: dict[str, Any]) -> dict[str, Any]:
             await asyncio.sleep(max(job["pause"], SETTLE_SECONDS if number < 2 else 0))
             if number == 1:
                 before = cpu.used(job["pids"])
-            first, total = await _stream(connection, job["body"], job["events"])
+            first, total = await stream(connection, job["body"], job["events"])
             if number:
                 firsts.append(first)
                 totals.append(total)
@@ -99,7 +99,25 @@ async def streams(job: dict[str, Any]) -> dict[str, Any]:
     return {"firsts": firsts, "totals": totals, "cpu": cpu.difference(cpu.used(job["pids"]), before)}
 
 
-async def _stream(connection: Connection, body: dict[str, Any], events: int) -> tuple[float, float]:
+async def together(job: dict[str, Any]) -> dict[str, Any]:
+    """`concurrency` clients, each with `count` streams one after the other: the seconds until all are over."""
+
+    async def client() -> None:
+        async with Connection(job["port"]) as connection:
+            for _ in range(job["count"]):
+                await stream(connection, job["body"], job["events"])
+
+    before, started = cpu.used(job["pids"]), time.perf_counter()
+    async with asyncio.TaskGroup() as group:
+        for _ in range(job["concurrency"]):
+            group.create_task(client())
+    elapsed = time.perf_counter() - started
+    await asyncio.sleep(SETTLE_SECONDS)
+    return {"elapsed": elapsed, "cpu": cpu.difference(cpu.used(job["pids"]), before)}
+
+
+async def stream(connection: Connection, body: dict[str, Any], events: int) -> tuple[float, float]:
+    """A run's stream: the seconds to its first custom event and to its end. Raises AssertionError as `streams` does."""
     started, first, found, rest = time.perf_counter(), 0.0, 0, b""
     async for chunk in connection.stream("POST", "/runs/stream", body):
         # A frame may be torn apart by the chunks.
@@ -119,7 +137,7 @@ async def idle(job: dict[str, Any]) -> dict[str, Any]:
     return {"cpu": cpu.difference(cpu.used(job["pids"]), before)}
 
 
-KINDS = {"loop": loop, "streams": streams, "idle": idle}
+KINDS = {"loop": loop, "streams": streams, "together": together, "idle": idle}
 
 
 def main() -> None:

@@ -17,6 +17,7 @@ THREAD_WAIT = ["POST", "/threads/{new}/runs/wait", THREAD_RUN]
 PAUSE_SECONDS = 0.05
 LIMIT_SECONDS = 300
 CONCURRENCY = 16
+CROWD_EVENTS = 5000
 
 
 @dataclass(frozen=True)
@@ -129,6 +130,12 @@ def events(bench: Measurement) -> None:
             things=count * repeat,
         )
         bench.add(line)
+    body = {"assistant_id": "burst", "input": {"events": CROWD_EVENTS}, "stream_mode": ["custom"]}
+    many = {"body": body, "events": CROWD_EVENTS, "concurrency": CONCURRENCY, "count": bench.scale.long_streams}
+    found = bench.load(kind="together", **many)
+    count = CROWD_EVENTS * CONCURRENCY * bench.scale.long_streams
+    what = f"SSE: events of {CONCURRENCY} streams of {CROWD_EVENTS:,} at a time"
+    bench.add(row(what, rate=count / found["elapsed"], cpu=found["cpu"], things=count))
 
 
 def protocol(bench: Measurement) -> None:
@@ -158,6 +165,7 @@ def viewers(bench: Measurement) -> None:
     what = f"{streaming} of {count:,} viewers: append to first event"
     bench.add(row(what, seconds=found["firsts"], cpu=found["busy"], things=streaming * events))
     bench.add(row("  to any event", seconds=found["delays"]))
+    bench.add(row("  meanwhile, SSE: request to first custom event of a run", seconds=found["runs"]))
 
 
 def _streams(bench: Measurement, count: int, repeat: int, pause: float) -> dict[str, Any]:
