@@ -30,7 +30,7 @@ from runs.queue_limit import admit
 from runs.ringing import after_commit, announce_cancel, close_stream, ring
 from threads.checkpointer import delete_run_checkpoints
 from threads.expiry import default_expiry
-from threads.models import Thread, ThreadStatus
+from threads.models import FormerWrite, Thread, ThreadStatus
 from threads.removal import delete_threads
 
 # What a retry takes over from the run as it is.
@@ -303,6 +303,7 @@ def _end_pending(run: Run, action: CancelAction, reason: str) -> None:
             ended_at=timezone.now(),
             updated_at=timezone.now(),
         )
+        FormerWrite.objects.filter(thread_id=str(run.thread_id), run_id=run.run_id).delete()
     if endings.is_awaited(run):
         kept = Run.objects.filter(pk=run.pk).first()
         endings.tell(Ending(kept or run, kept.status if kept else action, executed=False))

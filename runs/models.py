@@ -82,13 +82,18 @@ SELECT run_id FROM runs_run AS run
 LIVE = """SELECT FROM runs_run AS live
  WHERE live.run_id = given.run AND live.attempt = given.attempt AND live.status = 'running'"""
 
+# With a run's end goes what only a rollback would have needed.
 FINISH = """
-UPDATE runs_run
+WITH ended AS (UPDATE runs_run
    SET status = CASE WHEN cancel_action = 'interrupt' THEN 'interrupted' ELSE %(status)s END, error = %(error)s::jsonb,
        ended_at = clock_timestamp(), updated_at = clock_timestamp(), lease_expires_at = NULL
  WHERE run_id = %(run_id)s AND status = 'running' AND attempt = %(attempt)s
    AND cancel_action IS DISTINCT FROM 'rollback'
-RETURNING status
+RETURNING thread_id, run_id, status),
+forgotten AS (
+    DELETE FROM threads_formerwrite AS former USING ended
+     WHERE former.thread_id = ended.thread_id::text AND former.run_id = ended.run_id)
+SELECT status FROM ended
 """
 
 REMOVE_WITH_THREAD = """

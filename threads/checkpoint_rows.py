@@ -9,7 +9,7 @@ from uuid import UUID
 
 from django.db import connection
 
-TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
+TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "threads_formerwrite")
 COPY = (
     "INSERT INTO checkpoints"
     " (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)"

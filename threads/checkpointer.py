@@ -40,7 +40,8 @@ ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error han
 # langgraph's statements, for an attempt that may have lost its run: a row is written only while the query in the place
 # of `{live}` finds something, which may ask for `given.run` and `given.attempt`. A checkpoint also keeps the run from
 # being taken away until it is committed. Graph tasks' writes may be long, so they only look: a process that vanishes
-# in the middle of them must not hold up whoever takes the run over.
+# in the middle of them must not hold up whoever takes the run over. A resumed graph task, a command and a channel kept
+# as changes write on the checkpoint an earlier run left: what stood there is kept for a rollback (decision 0031).
 FENCED_CHECKPOINT = """
 INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
 SELECT thread_id, ns, id, parent, checkpoint, metadata FROM (
@@ -52,13 +53,22 @@ ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
 DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata
 """
 FENCED_WRITES = """
+WITH fenced AS (
+    SELECT * FROM (VALUES (%s::text, %s::text, %s::text, %s::text, %s::text, %s::int, %s::text, %s::text, %s::bytea,
+                           %s::uuid, %s::int))
+        AS given (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob, run, attempt)
+     WHERE EXISTS ({live})),
+former AS (
+    INSERT INTO threads_formerwrite
+        (thread_id, run_id, checkpoint_ns, checkpoint_id, task_id, idx, task_path, channel, type, blob)
+    SELECT thread_id, run, checkpoint_ns, checkpoint_id, task_id, idx, old.task_path, old.channel, old.type, old.blob
+      FROM fenced JOIN checkpoints USING (thread_id, checkpoint_ns, checkpoint_id)
+      LEFT JOIN checkpoint_writes AS old USING (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
+     WHERE checkpoints.metadata->>'run_id' IS DISTINCT FROM run::text
+    ON CONFLICT DO NOTHING)
 INSERT INTO checkpoint_writes
     (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
-SELECT thread_id, ns, checkpoint_id, task_id, task_path, idx, channel, type, blob
-  FROM (VALUES (%s::text, %s::text, %s::text, %s::text, %s::text, %s::int, %s::text, %s::text, %s::bytea, %s::uuid,
-                %s::int))
-    AS given (thread_id, ns, checkpoint_id, task_id, task_path, idx, channel, type, blob, run, attempt)
- WHERE EXISTS ({live})
+SELECT thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob FROM fenced
 ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO {conflict}
 """
 REPLACE = "UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob"
@@ -346,25 +356,32 @@ async def first_checkpoint_of_run(thread_id: UUID, run_id: UUID) -> dict[str, st
     return {"checkpoint_ns": "", "checkpoint_id": parent or NO_CHECKPOINT}
 
 
+# What is left of a run that is rolled back: nothing it wrote, and what it wrote over.
+ROLLBACK = (
+    "DELETE FROM checkpoint_writes w USING threads_formerwrite f WHERE f.thread_id = %(thread)s AND f.run_id = %(run)s"
+    " AND (w.thread_id, w.checkpoint_ns, w.checkpoint_id, w.task_id, w.idx)"
+    " = (f.thread_id, f.checkpoint_ns, f.checkpoint_id, f.task_id, f.idx)",
+    "WITH former AS (DELETE FROM threads_formerwrite WHERE thread_id = %(thread)s AND run_id = %(run)s RETURNING *)"
+    " INSERT INTO checkpoint_writes"
+    " (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)"
+    " SELECT thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob"
+    " FROM former WHERE channel IS NOT NULL",
+    "DELETE FROM checkpoint_writes w USING checkpoints c WHERE w.thread_id = %(thread)s"
+    " AND c.thread_id = w.thread_id AND c.checkpoint_ns = w.checkpoint_ns"
+    " AND c.checkpoint_id = w.checkpoint_id AND c.metadata->>'run_id' = %(run)s",
+    "DELETE FROM checkpoints WHERE thread_id = %(thread)s AND metadata->>'run_id' = %(run)s",
+    "DELETE FROM checkpoint_blobs b WHERE b.thread_id = %(thread)s AND NOT EXISTS (SELECT FROM checkpoints c"
+    " WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns"
+    " AND c.checkpoint->'channel_versions'->>b.channel = b.version)",
+)
+
+
 async def delete_run_checkpoints(thread_id: UUID, run_id: UUID) -> None:
-    """Delete the checkpoints a run wrote, with what only they referred to."""
+    """Delete the checkpoints a run wrote, with what only they referred to, and restore what it changed in others."""
     arguments = {"thread": str(thread_id), "run": str(run_id)}
     async with (await pool()).connection() as own, own.transaction():
-        await own.execute(
-            "DELETE FROM checkpoint_writes w USING checkpoints c WHERE w.thread_id = %(thread)s"
-            " AND c.thread_id = w.thread_id AND c.checkpoint_ns = w.checkpoint_ns"
-            " AND c.checkpoint_id = w.checkpoint_id AND c.metadata->>'run_id' = %(run)s",
-            arguments,
-        )
-        await own.execute(
-            "DELETE FROM checkpoints WHERE thread_id = %(thread)s AND metadata->>'run_id' = %(run)s", arguments
-        )
-        await own.execute(
-            "DELETE FROM checkpoint_blobs b WHERE b.thread_id = %(thread)s AND NOT EXISTS (SELECT FROM checkpoints c"
-            " WHERE c.thread_id = b.thread_id AND c.checkpoint_ns = b.checkpoint_ns"
-            " AND c.checkpoint->'channel_versions'->>b.channel = b.version)",
-            arguments,
-        )
+        for statement in ROLLBACK:
+            await own.execute(statement, arguments)
 
 
 def create_tables(**_: Any) -> None:

@@ -150,3 +150,25 @@ class Thread(models.Model):
         """A run went away without having touched the state. Call it with the row locked."""
         self.status = ThreadStatus.BUSY if busy else self.status_at_rest
         self.save(update_fields=["status"])
+
+
+class FormerWrite(models.Model):
+    """What stood in langgraph's table of writes before a run in flight wrote there, on a checkpoint not its own.
+
+    A null channel says that there was nothing. Written and read by checkpointer.py; gone once the run has ended.
+    """
+
+    pk = models.CompositePrimaryKey("thread_id", "run_id", "checkpoint_ns", "checkpoint_id", "task_id", "idx")
+    thread_id = models.TextField()  # as langgraph's tables have it, and like theirs without a foreign key
+    run_id = models.UUIDField()
+    checkpoint_ns = models.TextField()
+    checkpoint_id = models.TextField()
+    task_id = models.TextField()
+    idx = models.IntegerField()
+    task_path = models.TextField(null=True)  # noqa: DJ001 - null means there was nothing
+    channel = models.TextField(null=True)  # noqa: DJ001
+    type = models.TextField(null=True)  # noqa: DJ001
+    blob = models.BinaryField(null=True)
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint_id} {self.task_id} {self.idx}"

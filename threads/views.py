@@ -246,16 +246,19 @@ class ThreadPrune(Endpoint):
 
     @extend_schema(operation_id="prune_threads", request=PruneBody, responses=OpenApiTypes.OBJECT)
     def post(self, request: Request) -> Response:
-        """Delete threads, or all but their latest checkpoints."""
+        """Delete threads, or all but the latest checkpoints of those that are not busy."""
         body = read_body(request, PruneBody)
         ids = [parse_uuid(text, "thread ID") for text in body["thread_ids"]]
         if body.get("strategy", TTLStrategy.DELETE) == TTLStrategy.DELETE:
             return Response({"pruned_count": delete_threads(ids)})
-        found = list(Thread.objects.filter(thread_id__in=ids).values_list("thread_id", flat=True))
-        try:
-            loop.run(keep_latest(found))
-        except NotImplementedError as error:
-            raise Invalid(str(error)) from None
+        with transaction.atomic():
+            # Locked, so that no run begins meanwhile; one in flight may be rolled back to any of them.
+            resting = Thread.objects.select_for_update().filter(thread_id__in=ids).exclude(status=ThreadStatus.BUSY)
+            found = list(resting.order_by("pk").values_list("thread_id", flat=True))
+            try:
+                loop.run(keep_latest(found))
+            except NotImplementedError as error:
+                raise Invalid(str(error)) from None
         return Response({"pruned_count": len(found)})
 
 
