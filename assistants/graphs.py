@@ -108,7 +108,8 @@ async def open_graph(
     if isinstance(loaded.source, Pregel):
         yield _bound(loaded.source, graph_id, checkpointer, store)
         return
-    runtime = _runtime(access, store or InMemoryStore(), context)
+    user = config.get("configurable", {}).get("langgraph_auth_user")
+    runtime = _runtime(access, store or InMemoryStore(), context, user)
     made = _call(loaded.source, _factory_config(config, access), runtime)
     if inspect.isawaitable(made):
         made = await made
@@ -148,10 +149,10 @@ async def _entered(made: Any) -> AsyncIterator[Any]:
         yield made
 
 
-def _runtime(access: AccessContext, store: BaseStore, context: Any) -> Any:
+def _runtime(access: AccessContext, store: BaseStore, context: Any, user: Any) -> Any:
     if access == "threads.create_run":
-        return _ExecutionRuntime(access_context=access, user=None, store=store, context=context)
-    return _ReadRuntime(access_context=access, user=None, store=store)
+        return _ExecutionRuntime(access_context=access, user=user, store=store, context=context)
+    return _ReadRuntime(access_context=access, user=user, store=store)
 
 
 def _factory_config(config: Mapping[str, Any], access: AccessContext) -> dict[str, Any]:

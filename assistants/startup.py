@@ -3,6 +3,7 @@
 import gc
 from collections.abc import Callable
 
+from accounts import authentication
 from assistants.graphs import assistant_id_of, load_all
 from assistants.models import Assistant, sync_default_assistants
 from assistants.retries import retry_policies
@@ -16,6 +17,7 @@ def load() -> None:
     """Import the graphs and what else the project names. Raises whatever its modules raise, and ProjectError."""
     load_all()
     retry_policies()
+    authentication.check()
     for check in before_serving:
         check()
 

@@ -12,6 +12,7 @@ django.setup(set_prefix=False)
 from django.conf import settings  # noqa: E402 - settings are read once Django is set up
 from starlette.staticfiles import StaticFiles  # noqa: E402
 
+from accounts.authentication import authenticated  # noqa: E402
 from assistants.startup import start  # noqa: E402
 from config import http, outage  # noqa: E402
 from config.database import conninfo, in_thread  # noqa: E402
@@ -48,6 +49,7 @@ async def _lifespan(scope: http.Scope, receive: http.Receive, send: http.Send) -
 
 
 api: http.ASGIApp = http.limit_body(django_application, settings.HTTP_MAX_REQUEST_BODY_BYTES)
+api = authenticated(api)
 api = http.head_as_get(_with_static(api))
 api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_URL, "/mcp/"))
 application = ProtocolTypeRouter(

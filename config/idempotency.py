@@ -18,6 +18,8 @@ from config.models import IdempotentAnswer
 LONGEST_KEY = 255
 KEPT_HOURS = 24
 REPLAYED = "Idempotent-Replay"
+# Whose keys these are, in a request's ASGI scope: two callers may choose the same key.
+OWNER_KEY = "weft.owner"
 BATCH = 1000
 Document = dict[str, Any]
 
@@ -92,7 +94,8 @@ def _key_of(request: HttpRequest) -> str | None:
     key = request.headers.get("Idempotency-Key")
     if key and len(key) > LONGEST_KEY:
         raise Invalid(f"Idempotency-Key is longer than {LONGEST_KEY} characters")
-    return key
+    owner = request.scope.get(OWNER_KEY) if key else ""  # type: ignore[attr-defined]
+    return f"{hashlib.sha256(owner.encode()).hexdigest()}:{key}" if owner else key
 
 
 def _kept(key: str, request: HttpRequest) -> IdempotentAnswer | None:

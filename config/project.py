@@ -54,6 +54,7 @@ class Project:
     checkpointer: dict[str, Any] = field(default_factory=dict)
     retry: dict[str, Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
+    auth: dict[str, Any] = field(default_factory=dict)
     thread_ttl: ThreadTTL = field(default_factory=ThreadTTL)
     webhooks: WebhookSection = field(default_factory=WebhookSection)
 
@@ -78,6 +79,7 @@ def project() -> Project:
         checkpointer=checkpointer,
         retry=_section(document, "retry", "WEFT_RETRY"),
         store=_section(document, "store", "LANGGRAPH_STORE"),
+        auth=_section(document, "auth", "LANGGRAPH_AUTH"),
         thread_ttl=_thread_ttl(checkpointer.get("ttl")),
         webhooks=_webhooks(_section(document, "webhooks", "LANGGRAPH_WEBHOOKS"), env),
     )

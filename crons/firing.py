@@ -13,10 +13,10 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.utils import timezone
 from rest_framework.exceptions import APIException
 
+from accounts.callers import Caller
 from config.errors import NotFound, first_problem
 from config.rest import check
 from crons.models import CatchUp, Cron, Firing, Outcome, Overlap
-from runs.assembly import Caller
 from runs.dispatch import ThreadBusy, create_run, create_stateless_run
 from runs.endings import Ending, Listener
 from runs.models import Run, RunStatus

@@ -10,17 +10,16 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from rest_framework.exceptions import APIException, ValidationError
 
+from accounts.callers import Caller, run_caller_of
 from config import dialect
 from config.database import in_thread
 from config.errors import error_response, first_problem, without_body
 from config.rest import check
 from interop.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcError, failure, success
 from interop.tools import find_tool, list_tools
-from runs.assembly import Caller
 from runs.dispatch import create_stateless_run
 from runs.live import KEEP_ALIVE, View, document
 from runs.models import Run
-from runs.requests import caller_of
 from runs.serializers import StatelessRunBody
 
 VERSIONS = ("2024-11-05", "2025-03-26", "2025-06-18", "2025-11-25")
@@ -75,7 +74,7 @@ async def _answer(request: HttpRequest, request_id: Any, method: Any, params: An
     if not isinstance(params, dict):
         raise RpcError(INVALID_PARAMS, "params must be an object")
     if method == "tools/call":
-        run = await in_thread(_started, params, caller_of(request))
+        run = await in_thread(_started, params, run_caller_of(request))
         structured = request.headers.get("MCP-Protocol-Version") in STRUCTURED
         return StreamingHttpResponse(_called(request_id, run, structured=structured), content_type=JSON)
     if method == "initialize":

@@ -4,22 +4,14 @@ Every merge is shallow and the later wins. Source: contract/core.md 5.4.
 """
 
 import time
-from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
+from accounts.callers import Caller
 from assistants.models import Assistant
 from config.errors import BadRequest
 from runs.models import EVENT_STREAMING
 from threads.models import Thread
-
-
-@dataclass(frozen=True)
-class Caller:
-    """The facts of a request that reach the graph: its id and the headers configured to be passed on."""
-
-    request_id: str = ""
-    configurable: dict[str, Any] = field(default_factory=dict)
 
 
 def refuse_both(body: dict[str, Any]) -> None:
@@ -84,7 +76,7 @@ def _config(
     asked = _asked(body, caller)
     remembered = thread.config.get("configurable", {}) if existed else {}
     own = assistant.config.get("configurable", {})
-    user_id = asked.get("user_id") or remembered.get("user_id") or own.get("user_id") or ""
+    user_id = asked.get("user_id") or remembered.get("user_id") or own.get("user_id") or caller.user.identity
     configurable = {
         **own,
         **remembered,
@@ -118,9 +110,7 @@ def _asked(body: dict[str, Any], caller: Caller) -> dict[str, Any]:
             asked[key] = tracer[name]
     return {
         **asked,
-        "langgraph_auth_user": None,
-        "langgraph_auth_user_id": "",
-        "langgraph_auth_permissions": [],
+        **caller.auth_configurable(),
         "langgraph_request_id": caller.request_id or None,
         "__request_start_time_ms__": int(time.time() * 1000),
         "__after_seconds__": body.get("after_seconds", 0),

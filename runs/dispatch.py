@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from accounts.callers import Caller
 from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant
 from config import loop
@@ -22,7 +23,7 @@ from config.outbound import check_url
 from config.project import project
 from config.rest import parse_uuid
 from runs import endings
-from runs.assembly import Caller, refuse_both, run_kwargs, run_metadata, thread_config
+from runs.assembly import refuse_both, run_kwargs, run_metadata, thread_config
 from runs.closing import Closing
 from runs.endings import Ending
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus

@@ -20,6 +20,7 @@ from langgraph.types import Command
 from langgraph.version import __version__ as langgraph_version
 from redis.exceptions import RedisError
 
+from accounts.callers import user_from
 from assistants.graphs import open_graph, stream_transformers
 from config import dialect, loop
 from events import log
@@ -333,7 +334,9 @@ def runtime_config(run: Run) -> dict[str, Any]:
         "langgraph_host": "self-hosted",
         "langgraph_api_url": settings.LANGGRAPH_API_URL or None,
     }
-    config = {**stored, "configurable": dict(stored["configurable"]), "metadata": metadata}
+    user = user_from(stored["configurable"].get("langgraph_auth_user"))
+    configurable = {**stored["configurable"], "langgraph_auth_user": user}
+    config = {**stored, "configurable": configurable, "metadata": metadata}
     # The trace id is the run's id on the first attempt only: a second trace under one id would be mixed into it.
     return {**config, "run_id": run.run_id} if run.attempt == 1 else config
 

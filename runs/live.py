@@ -16,6 +16,7 @@ import orjson
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from redis.exceptions import RedisError
 
+from accounts.callers import run_caller_of
 from config import sse
 from config.database import in_thread
 from config.errors import NotFound, without_body
@@ -27,7 +28,7 @@ from runs import following
 from runs.dispatch import cancel_run, cancel_runs, create_run, create_stateless_run
 from runs.models import IN_FLIGHT, CancelAction, Run
 from runs.parts import matches
-from runs.requests import caller_of, endpoint
+from runs.requests import endpoint
 from runs.serializers import StatefulRunBody, StatelessRunBody, cancel_action
 
 NOT_FOUND_FRAME = sse.frame("error", b'{"error":"HTTPException","message":"404: Run not found"}')
@@ -155,13 +156,13 @@ async def _created_on_thread(request: HttpRequest, thread_id: UUID) -> View:
     body = read_body(request, StatefulRunBody)
     # The position first: what the run writes before we look again must not be missed.
     after = await log.tail(str(thread_id))
-    create = partial(create_run, thread_id, body, caller_of(request))
+    create = partial(create_run, thread_id, body, run_caller_of(request))
     return await _view_once(request, create, body, after)
 
 
 async def _created_stateless(request: HttpRequest) -> View:
     body = read_body(request, StatelessRunBody)
-    create = partial(create_stateless_run, body, caller_of(request))
+    create = partial(create_stateless_run, body, run_caller_of(request))
     return await _view_once(request, create, body, log.BEGINNING)
 
 

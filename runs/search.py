@@ -10,13 +10,13 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.callers import run_caller_of
 from config import loop
 from config.errors import Conflict, NotFound
 from config.paging import Page, only, ordered, page_response, select_field
 from config.rest import Body, Choice, Endpoint, Identifier, Object, Text, parse_uuid, read_body
 from runs.dispatch import retry_run
 from runs.models import IN_FLIGHT, Run, RunQuerySet, RunStatus
-from runs.requests import caller_of
 from runs.serializers import RUN_FIELDS, RunSerializer
 from threads.checkpointer import first_checkpoint_of_run
 
@@ -96,7 +96,7 @@ class RunRetry(Endpoint):
         wanted = parse_uuid(run_id, "run ID")
         body = read_body(request, RetryBody)
         with transaction.atomic():
-            run = retry_run(_ended(wanted), _input_checkpoint(wanted, body), caller_of(request))
+            run = retry_run(_ended(wanted), _input_checkpoint(wanted, body), run_caller_of(request))
         location = f"/threads/{run.thread_id}/runs/{run.run_id}"
         return Response(represent(run), headers={"Content-Location": location})
 

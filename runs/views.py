@@ -10,6 +10,7 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.callers import run_caller_of
 from config import loop
 from config.errors import BadRequest, Invalid, NotFound
 from config.paging import only
@@ -18,7 +19,6 @@ from config.schema import ErrorResponse
 from runs.closing import Closing
 from runs.dispatch import cancel_runs, create_batch, create_run, create_stateless_run, release_thread
 from runs.models import IN_FLIGHT, Run, RunStatus
-from runs.requests import caller_of
 from runs.ringing import announce_cancel, close_stream
 from runs.serializers import (
     RUN_FIELDS,
@@ -45,7 +45,7 @@ class StatelessRuns(Endpoint):
     @extend_schema(operation_id="create_stateless_run", request=StatelessRunBody, responses=RunSerializer)
     def post(self, request: Request) -> Response:
         """Create a run on a thread of its own."""
-        run = create_stateless_run(read_body(request, StatelessRunBody), caller_of(request))
+        run = create_stateless_run(read_body(request, StatelessRunBody), run_caller_of(request))
         return Response(represent(run), headers={"Content-Location": f"/runs/{run.run_id}"})
 
 
@@ -60,7 +60,7 @@ class RunBatch(Endpoint):
     def post(self, request: Request) -> Response:
         """Create several stateless runs, all or none."""
         bodies = check_batch(parse_json(request.body))
-        return Response([represent(run) for run in create_batch(bodies, caller_of(request))])
+        return Response([represent(run) for run in create_batch(bodies, run_caller_of(request))])
 
 
 class CancelRuns(Endpoint):
@@ -119,7 +119,7 @@ class ThreadRuns(Endpoint):
     def post(self, request: Request, thread_id: str) -> Response:
         """Create a run on the thread."""
         body = read_body(request, StatefulRunBody)
-        run = create_run(parse_uuid(thread_id, "thread ID"), body, caller_of(request))
+        run = create_run(parse_uuid(thread_id, "thread ID"), body, run_caller_of(request))
         headers = {"Content-Location": f"/threads/{run.thread_id}/runs/{run.run_id}"}
         return Response(represent(run), headers=headers)
 

@@ -12,12 +12,12 @@ from django.db import transaction
 from redis.exceptions import RedisError
 from rest_framework.exceptions import APIException, ValidationError
 
+from accounts.callers import Caller
 from config.database import in_thread
 from config.errors import UNAVAILABLE, Invalid, first_problem
 from config.rest import check, parse_uuid
 from events import log
 from runs import envelopes
-from runs.assembly import Caller
 from runs.dispatch import create_run
 from runs.models import EVENT_STREAMING, MultitaskStrategy, Run
 from runs.serializers import StatefulRunBody

@@ -14,10 +14,11 @@ from uuid import UUID
 from channels.generic.websocket import AsyncWebsocketConsumer
 from redis.exceptions import RedisError
 
+from accounts.authentication import caller_for
+from accounts.callers import Caller
+from accounts.refusals import Refused
 from config import dialect
-from config.headers import configurable_headers
 from events import log
-from runs.assembly import Caller
 from streaming import commands
 from streaming.commands import Params, ProtocolError
 from streaming.filters import Filter, filter_of
@@ -33,6 +34,7 @@ LONGEST_INBOX = 100  # commands a client may have waiting
 TOGETHER_SECONDS = 0.1  # how long a connection's first subscription waits for more, to be replayed as one
 SEND_SECONDS = 20.0  # how long it may take to make room for one event
 CLOSE_SECONDS = 1.0
+LONGEST_REASON = 100  # characters; a close frame holds 123 bytes
 
 
 class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
@@ -64,6 +66,11 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def connect(self) -> None:
         """Accept; the thread need not exist yet. Who may not see it will be turned away here, with 4403 or 4404."""
         await self.accept()
+        try:
+            self.caller = await caller_for(self.scope)
+        except Refused as refused:
+            await self.close(4000 + refused.status_code, str(refused.detail)[:LONGEST_REASON])
+            return
         try:
             self.thread_id = UUID(self.scope["url_route"]["kwargs"]["thread_id"])
         except ValueError:
@@ -247,8 +254,7 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     def _caller(self) -> Caller:
         """No header of the upgrade reaches the graph (contract/streaming.md 8.4)."""
-        request_id = str(uuid.uuid4())
-        return Caller(request_id, configurable_headers({"x-request-id": request_id}))
+        return self.caller.with_headers({})
 
     # --- writing ------------------------------------------------------------------------------------------------------
 

@@ -10,10 +10,11 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
+from accounts.callers import run_caller_of
 from config import dialect, sse
 from config.errors import BadRequest
 from config.rest import parse_uuid
-from runs.requests import caller_of, endpoint
+from runs.requests import endpoint
 from streaming import commands
 from streaming.commands import ProtocolError
 from streaming.filters import ALLOWED, SHOWN_ENTRIES, Filter, filter_of, natural, unsupported_channels
@@ -63,7 +64,7 @@ async def _result(request: HttpRequest, thread_id: str, method: str, given: Any)
             raise commands.no_active_run()
         case "agent.getTree":
             raise commands.no_active_run()
-    return await commands.carry_out(thread_id, method, params, caller_of(request))
+    return await commands.carry_out(thread_id, method, params, run_caller_of(request))
 
 
 def _filter(body: Any) -> Filter:

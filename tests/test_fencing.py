@@ -13,13 +13,13 @@ from django.db import connection
 from django.utils import timezone
 from langgraph.checkpoint.base import empty_checkpoint
 
+from accounts.callers import Caller
 from assistants.startup import start
 from config import loop
 from events import log
 from events.log import LAST_TURN, Part, Superseded, Turn
 from events.writer import LogWriter
 from runs import sweeper
-from runs.assembly import Caller
 from runs.dispatch import create_run
 from runs.models import LIVE, Run, RunStatus
 from threads.checkpointer import Fence, FencedSaver, fenced_saver

@@ -9,10 +9,10 @@ from django.db import IntegrityError, transaction
 from django.db.models import F
 from django.utils import timezone
 
+from accounts.callers import Caller
 from assistants.models import Assistant
 from assistants.startup import start
 from runs import sweeper
-from runs.assembly import Caller
 from runs.conclusion import conclude
 from runs.dispatch import ThreadBusy, cancel_run, create_run
 from runs.execution import Outcome, Stop

@@ -16,9 +16,9 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from accounts.callers import Caller
 from assistants.startup import start
 from config.errors import NotFound
-from runs.assembly import Caller
 from runs.conclusion import conclude
 from runs.dispatch import NotCancellable, ThreadBusy, cancel_run, create_run, create_stateless_run
 from runs.execution import Outcome, Stop
