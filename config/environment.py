@@ -56,6 +56,14 @@ def env_bool(name: str, *, default: bool = False) -> bool:
     raise ConfigurationError(f"{name} must be true or false, not {text!r}.")
 
 
+def env_choice(name: str, choices: tuple[str, ...]) -> str:
+    """The variable's text, or "" when unset. Raises ConfigurationError when it is none of the choices."""
+    text = env_str(name)
+    if text and text not in choices:
+        raise ConfigurationError(f"{name} must be {' or '.join(choices)}, not {text!r}.")
+    return text
+
+
 def env_list(name: str, default: str = "") -> list[str]:
     """The variable as a comma-separated list, blanks dropped."""
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]

@@ -12,6 +12,7 @@ from psycopg.conninfo import conninfo_to_dict
 from config.environment import (
     ConfigurationError,
     env_bool,
+    env_choice,
     env_float,
     env_floats,
     env_int,
@@ -37,6 +38,13 @@ SECURE_HSTS_SECONDS = env_int("SECURE_HSTS_SECONDS", 0)
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE_HSTS_SECONDS > 0
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if env_bool("TRUST_PROXY") else None
 X_FRAME_OPTIONS = "DENY"
+# How callers of the API are known: "keys" (accounts/keys.py), "none" (not at all, and that is meant), or by default
+# not at all and on loopback only. `auth.path` in langgraph.json wins over all of them.
+WEFT_AUTH = env_choice("WEFT_AUTH", ("keys", "none"))
+# For so long a process goes on to believe what it knows of a key, a revoked one included.
+API_KEY_CACHE_SECONDS = env_float("API_KEY_CACHE_SECONDS", 5.0)
+# How long the old secret goes on after a rotation, unless the person who rotates says otherwise.
+API_KEY_OVERLAP_HOURS = env_float("API_KEY_OVERLAP_HOURS", 24.0)
 # How long the audit log is kept; 0 is for ever.
 AUDIT_RETENTION_DAYS = env_int("AUDIT_RETENTION_DAYS", 365)
 # Django looks for its own middleware by name; ours are subclasses of the three it misses (config/middleware.py).

@@ -1,0 +1,239 @@
+"""Who the key of a request is. Owns what this process knows of keys, each for a few seconds; never makes or ends one.
+
+A key is looked up by the SHA-256 of its text, so that neither the time of an answer nor its cost says how much of a
+guess is right. What is asked for while a look-up is under way is looked up together next: however many wrong keys
+come, there is one query at a time.
+"""
+
+import asyncio
+import hmac
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
+from typing import TypeVar
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+
+from accounts.issuing import EVERYTHING, FORM, digest_of
+from accounts.models import ApiKey, KeyState, Tenant
+from config.database import in_thread
+from config.errors import ApiError
+
+logger = logging.getLogger(__name__)
+K = TypeVar("K")
+V = TypeVar("V")
+BEARER = "bearer "
+MOST_KEYS = 10_000  # remembered, of good and of bad ones each
+MOST_AT_ONCE = 500  # in a query
+MOST_WAITING = 5_000
+USE_NOTED_APART = timedelta(minutes=1)
+USE_GATHERED_SECONDS = 1.0
+
+
+class Unauthenticated(ApiError):
+    """The request has no key, or none that is good."""
+
+    status_code = 401
+    default_detail = "Invalid API key"
+    headers = {"WWW-Authenticate": "Bearer"}
+
+
+class MissingKey(Unauthenticated):
+    """The request has no key at all."""
+
+    default_detail = "Missing API key: send it as x-api-key, or as Authorization: Bearer"
+
+
+class TooManyLookups(ApiError):
+    """So many unknown keys wait to be looked up that this one is not."""
+
+    status_code = 503
+    default_detail = "Too many unknown API keys. Try again."
+    headers = {"Retry-After": "1"}
+
+
+@dataclass(frozen=True)
+class VerifiedKey:
+    """What a request may rely on: a key that was good a few seconds ago at most."""
+
+    key_id: UUID
+    identity: str
+    name: str
+    scopes: frozenset[str]
+    tenant: Tenant | None
+    requests_per_second: float | None
+    burst: int | None
+    ends_at: float  # seconds since 1970
+
+    def permits(self, resource: str, action: str) -> bool:
+        """Whether one of its scopes says so."""
+        return not self.scopes.isdisjoint((EVERYTHING, f"{resource}:*", f"{resource}:{action}"))
+
+
+async def authenticate(headers: Mapping[str, str]) -> VerifiedKey:
+    """The key a request comes with; `headers` are read without regard to case. Raises Unauthenticated, TooManyLookups,
+    and OperationalError while PostgreSQL is away.
+    """
+    return await keyring().verify(digest_of(presented(headers)))
+
+
+def presented(headers: Mapping[str, str]) -> str:
+    """The text of the key in `x-api-key`, or else in `Authorization: Bearer`. Raises Unauthenticated if it has not the
+    form of one: then it is not worth a look-up.
+    """
+    plain, authorization = headers.get("x-api-key", ""), headers.get("authorization", "")
+    bearer = authorization[len(BEARER) :] if authorization[: len(BEARER)].lower() == BEARER else ""
+    if not plain and not bearer:
+        raise MissingKey
+    # An SDK may send another service's key along as x-api-key; then the other header counts.
+    for text in (plain.strip(), bearer.strip()):
+        if FORM.fullmatch(text):
+            return text
+    raise Unauthenticated
+
+
+@cache
+def keyring() -> "Keyring":
+    """This process's; for the loop that serves requests alone."""
+    return Keyring()
+
+
+class Keyring:
+    """Keys by digest, the least recently used forgotten first. Wrong ones never push good ones out."""
+
+    def __init__(self) -> None:
+        self._good: OrderedDict[str, tuple[float, VerifiedKey]] = OrderedDict()
+        self._bad: OrderedDict[str, tuple[float, str]] = OrderedDict()
+        self._wanted: dict[str, asyncio.Future[VerifiedKey | str]] = {}
+        self._looking: asyncio.Task[None] | None = None
+        self._noted: OrderedDict[UUID, float] = OrderedDict()
+        self._used: set[UUID] = set()
+        self._noting: asyncio.Task[None] | None = None
+
+    async def verify(self, digest: str) -> VerifiedKey:
+        """The good key of the digest. Raises as `authenticate` does."""
+        found = self._remembered(digest)
+        if found is None:
+            found = await self._looked_up(digest)
+        if isinstance(found, str):
+            raise Unauthenticated(found)
+        self._note_use(found.key_id)
+        return found
+
+    # --- what is known ------------------------------------------------------------------------------------------------
+
+    def _remembered(self, digest: str) -> VerifiedKey | str | None:
+        now = time.monotonic()
+        if (good := self._good.get(digest)) and good[0] > now and good[1].ends_at > time.time():
+            self._good.move_to_end(digest)
+            return good[1]
+        if (bad := self._bad.get(digest)) and bad[0] > now:
+            return bad[1]
+        return None
+
+    def _remember(self, digest: str, found: VerifiedKey | str) -> None:
+        until = time.monotonic() + settings.API_KEY_CACHE_SECONDS
+        if isinstance(found, str):
+            self._good.pop(digest, None)
+            _put(self._bad, digest, (until, found))
+        else:
+            self._bad.pop(digest, None)
+            _put(self._good, digest, (until, found))
+
+    # --- what is not --------------------------------------------------------------------------------------------------
+
+    async def _looked_up(self, digest: str) -> VerifiedKey | str:
+        if digest not in self._wanted:
+            if len(self._wanted) >= MOST_WAITING:
+                raise TooManyLookups
+            self._wanted[digest] = asyncio.get_running_loop().create_future()
+        answer = self._wanted[digest]
+        if self._looking is None:
+            self._looking = asyncio.create_task(self._look())
+        # A client that leaves takes nobody else's answer along.
+        return await asyncio.shield(answer)
+
+    async def _look(self) -> None:
+        """Look up all that is wanted, a batch at a time."""
+        try:
+            while self._wanted:
+                asked = {digest: self._wanted.pop(digest) for digest in list(self._wanted)[:MOST_AT_ONCE]}
+                await self._look_for(asked)
+        finally:
+            self._looking = None
+
+    async def _look_for(self, asked: dict[str, asyncio.Future[VerifiedKey | str]]) -> None:
+        try:
+            found = await in_thread(find, asked)
+        except Exception as error:
+            for answer in asked.values():
+                answer.set_exception(error)
+                answer.exception()  # whoever asked may have left; then nobody is to hear of it
+            return
+        for digest, answer in asked.items():
+            result = found.get(digest, str(Unauthenticated.default_detail))
+            self._remember(digest, result)
+            answer.set_result(result)
+
+    # --- when keys were used last
+
+    def _note_use(self, key_id: UUID) -> None:
+        """Once a minute a key; written a second later, together and by nobody's request."""
+        now = time.monotonic()
+        if now - self._noted.get(key_id, float("-inf")) < USE_NOTED_APART.total_seconds():
+            return
+        _put(self._noted, key_id, now)
+        self._used.add(key_id)
+        if self._noting is None:
+            self._noting = asyncio.create_task(self._write_uses())
+
+    async def _write_uses(self) -> None:
+        try:
+            while self._used:
+                await asyncio.sleep(USE_GATHERED_SECONDS)
+                used, self._used = list(self._used), set()
+                await in_thread(ApiKey.objects.note_use, used, USE_NOTED_APART)
+        except (OperationalError, InterfaceError) as error:
+            logger.warning("When API keys were used last could not be written down: %s", error)
+        finally:
+            self._noting = None
+
+
+def find(digests: Collection[str]) -> dict[str, VerifiedKey | str]:
+    """The keys that have the digests: good ones, or why they are not."""
+    rows = {row.digest: row for row in ApiKey.objects.select_related("tenant").filter(digest__in=list(digests))}
+    return {asked: _verified(rows[asked]) for asked in digests if asked in rows and _is_same(rows[asked].digest, asked)}
+
+
+def _is_same(kept: str, asked: str) -> bool:
+    return hmac.compare_digest(kept, asked)
+
+
+def _verified(key: ApiKey) -> VerifiedKey | str:
+    if key.state == KeyState.REVOKED:
+        return "This API key has been revoked"
+    if key.state == KeyState.EXPIRED:
+        return "This API key has expired"
+    return VerifiedKey(
+        key_id=key.key_id,
+        identity=str(key.identity),
+        name=key.name,
+        scopes=frozenset(key.scopes),
+        tenant=key.tenant,
+        requests_per_second=key.requests_per_second,
+        burst=key.burst,
+        ends_at=key.ends_at.timestamp() if key.ends_at else float("inf"),
+    )
+
+
+def _put(kept: OrderedDict[K, V], key: K, value: V) -> None:
+    kept[key] = value
+    kept.move_to_end(key)
+    if len(kept) > MOST_KEYS:
+        kept.popitem(last=False)
