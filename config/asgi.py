@@ -14,7 +14,7 @@ from starlette.staticfiles import StaticFiles  # noqa: E402
 
 from accounts.authentication import authenticated  # noqa: E402
 from assistants.startup import start  # noqa: E402
-from config import http, outage  # noqa: E402
+from config import access, http, outage  # noqa: E402
 from config.database import conninfo, in_thread  # noqa: E402
 from config.handler import InPlaceHandler  # noqa: E402
 from streaming.routing import websockets  # noqa: E402
@@ -55,7 +55,7 @@ api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STA
 application = ProtocolTypeRouter(
     {
         "lifespan": _lifespan,
-        "http": http.cors(api, settings.CORS_ALLOW_ORIGINS, settings.CORS_CONFIG_OPTIONS),
-        "websocket": websockets,
+        "http": access.observed(http.cors(api, settings.CORS_ALLOW_ORIGINS, settings.CORS_CONFIG_OPTIONS)),
+        "websocket": access.observed(websockets),
     }
 )

@@ -4,6 +4,7 @@ import asyncio
 import select
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
 
 import psycopg
@@ -116,4 +117,5 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
         finally:
             connection.close()
 
-    return await asyncio.get_running_loop().run_in_executor(_threads, call)
+    # With the context: what the thread logs is logged for the same request.
+    return await asyncio.get_running_loop().run_in_executor(_threads, copy_context().run, call)

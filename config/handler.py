@@ -14,8 +14,9 @@ from django.core import signals
 from django.core.exceptions import RequestAborted
 from django.core.handlers.asgi import ASGIHandler, get_script_prefix
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
-from django.urls import set_script_prefix
+from django.urls import ResolverMatch, set_script_prefix
 
+from config.access import note_route
 from config.errors import error_response
 
 Receive = Callable[[], Awaitable[Mapping[str, Any]]]
@@ -49,6 +50,12 @@ class InPlaceHandler(ASGIHandler):
             await asyncio.gather(listening, return_exceptions=True)
             with contextlib.suppress(asyncio.CancelledError):
                 await answering
+
+    def resolve_request(self, request: HttpRequest) -> ResolverMatch:
+        """As Django does it, and the log knows which route it is."""
+        match: ResolverMatch = super().resolve_request(request)
+        note_route(request.scope, match)  # type: ignore[attr-defined]
+        return match
 
     async def _answer(self, request: HttpRequest, send: Send) -> None:
         response: HttpResponseBase = await self.run_get_response(request)

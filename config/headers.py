@@ -1,4 +1,7 @@
-"""Which request headers graphs get to see, in `configurable`. Source: contract/core.md 1.9, platform.md 8.6."""
+"""Which request headers graphs get to see, in `configurable`, and which the access log shows.
+
+Source: contract/core.md 1.9, platform.md 8.5 and 8.6.
+"""
 
 import functools
 import re
@@ -10,6 +13,7 @@ from config import dialect
 from config.project import project
 
 NEVER = frozenset({"x-api-key", "x-service-key", "x-tenant-id", "authorization"})
+NEVER_LOGGED = frozenset({"authorization", "cookie", "set-cookie", "x-api-key"})
 TRACE = "langsmith-trace"
 
 
@@ -18,14 +22,24 @@ def configurable_headers(headers: Mapping[str, str]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name, value in headers.items():
         key = name.lower()
-        if key not in NEVER and _passes(key):
+        if key not in NEVER and _passes("configurable_headers", key):
             found[key] = value
     return {**found, **_trace({name.lower(): value for name, value in headers.items()})}
 
 
+def logged(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers the project wants to see in the access log; by default none."""
+    if not project().http.get("logging_headers"):
+        return {}
+    lower = {name.lower(): value for name, value in headers.items()}
+    return {
+        name: value for name, value in lower.items() if name not in NEVER_LOGGED and _passes("logging_headers", name)
+    }
+
+
 @functools.lru_cache(1024)  # names come from clients
-def _passes(name: str) -> bool:
-    section = project().http.get("configurable_headers") or {}
+def _passes(section_name: str, name: str) -> bool:
+    section = project().http.get(section_name) or {}
     excluded = section.get("excludes") or section.get("exclude") or []
     included = section.get("includes") or section.get("include") or []
     return _matches(name, included) and not _matches(name, excluded)

@@ -14,6 +14,7 @@ from typing import Any
 from django.conf import settings
 from dotenv import dotenv_values
 
+from config import redaction
 from config.webhook_section import WebhookSection, webhook_section
 
 
@@ -90,6 +91,7 @@ def prepare_process() -> None:
     current = project()
     for name, value in current.env.items():
         os.environ.setdefault(name, value)
+    redaction.learn(current.env)
     for part in [".", *current.dependencies]:
         folder = (current.root / part).resolve()
         if part.startswith(".") and folder.is_dir() and str(folder) not in sys.path:

@@ -335,14 +335,24 @@ SPECTACULAR_SETTINGS = {
     ],
 }
 
-# --- the log ---------------------------------------------------------------------------------------------------------
+# --- the log: docs/observability.md ----------------------------------------------------------------------------------
+LOG_JSON = env_bool("LOG_JSON")
+# Only for somebody who looks: lines that go to a file or a collector stay plain.
+LOG_COLOR = env_bool("LOG_COLOR", default=True) and sys.stderr.isatty()
+# A line for each request. Where lines are collected it is missed when it is not there, at a terminal it is in the way.
+ACCESS_LOG = env_bool("ACCESS_LOG", default=LOG_JSON)
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "%(asctime)s %(levelname)-7s %(name)s %(message)s"}},
+    "formatters": {"line": {"()": "config.logs.line_formatter", "as_json": LOG_JSON, "color": LOG_COLOR}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": env_str("LOG_LEVEL", "INFO").upper()},
-    "loggers": {"httpx": {"level": "WARNING"}, "celery": {"level": "WARNING"}, "django.request": {"level": "ERROR"}},
+    "loggers": {
+        "httpx": {"level": "WARNING"},
+        "celery": {"level": "WARNING"},
+        "django.request": {"level": "ERROR"},
+        "weft.access": {"level": "NOTSET" if ACCESS_LOG else "WARNING"},
+    },
 }
 
 if CORS_CONFIG:

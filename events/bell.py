@@ -10,6 +10,7 @@ import logging
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from contextvars import Context
 from functools import cache
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -54,7 +55,8 @@ class Switchboard:
     def __init__(self) -> None:
         self.listeners: defaultdict[str, set[Listener]] = defaultdict(set)
         self.ready = asyncio.Event()
-        self.receiver = asyncio.ensure_future(self._receive_for_ever())
+        # Both outlive whoever happens to start them, so they work and log for nobody.
+        self.receiver = asyncio.create_task(self._receive_for_ever(), context=Context())
         self.looker: asyncio.Task[None] | None = None
 
     @contextmanager
@@ -71,7 +73,7 @@ class Switchboard:
     def look_for_ever(self, look: Look) -> None:
         """Find what was not rung for, from now on."""
         if self.looker is None:
-            self.looker = asyncio.ensure_future(self._look_for_ever(look))
+            self.looker = asyncio.create_task(self._look_for_ever(look), context=Context())
 
     async def _look_for_ever(self, look: Look) -> None:
         while True:

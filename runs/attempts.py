@@ -7,12 +7,13 @@ import logging
 import threading
 import time
 from functools import cache
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 
-from config import loop
+from config import logs, loop
 from config.database import drop_dead_connections
 from runs.conclusion import conclude
 from runs.dispatch import lease
@@ -61,7 +62,7 @@ def attempt(run_id: UUID) -> None:
         claimed = time.monotonic()
         run = _claim(run_id)
         if run:
-            with watch().holding(run, claimed) as execution:
+            with logs.bound(**_shown(run)), watch().holding(run, claimed) as execution:
                 _conclude(execution, loop.run_on(execution.loop, execute(execution)))
     finally:
         connection.close()
@@ -77,6 +78,18 @@ def _claim(run_id: UUID) -> Run | None:
     finally:
         # A run may take hours, and there are fewer connections than slots.
         connection.close()
+
+
+def _shown(run: Run) -> dict[str, Any]:
+    """What every line logged for the attempt carries, those of its graph too."""
+    request_id = run.kwargs["config"]["configurable"].get("langgraph_request_id")
+    return {
+        "run_id": str(run.run_id),
+        "thread_id": str(run.thread_id),
+        "assistant_id": str(run.assistant_id),
+        "attempt": run.attempt,
+        **({"request_id": request_id} if request_id else {}),
+    }
 
 
 def _conclude(execution: Execution, outcome: Outcome) -> None:

@@ -8,6 +8,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import Context
 from uuid import UUID
 from weakref import WeakKeyDictionary
 
@@ -81,7 +82,8 @@ class Lookout:
         self.watches[row_id].add(watch)
         self.streams[row_id] = stream
         if self.task is None:
-            self.task = asyncio.create_task(self._look_while_watched())
+            # It looks for all that watch, so it works and logs for nobody.
+            self.task = asyncio.create_task(self._look_while_watched(), context=Context())
         try:
             yield watch
         finally:

@@ -1,5 +1,6 @@
 """`manage.py web`: the HTTP server alone. Needs PostgreSQL and Redis at the addresses given, starts neither."""
 
+import logging
 import signal
 from typing import Any
 
@@ -35,6 +36,8 @@ class Command(BaseCommand):
         # uvicorn raises the signal again after its clean stop, which then is no failure.
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: None)
+        if options["access_log"]:
+            logging.getLogger("weft.access").setLevel(logging.INFO)
         config = uvicorn.Config(
             "config.asgi:application",
             loop="uvloop",
@@ -44,8 +47,8 @@ class Command(BaseCommand):
             ws_per_message_deflate=False,  # it would cost more CPU than the loopback or a LAN has bandwidth to save
             lifespan="on",
             log_config=None,
-            log_level="info" if options["access_log"] else "warning",
-            access_log=options["access_log"],
+            log_level="warning",
+            access_log=False,
             server_header=False,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
