@@ -176,6 +176,8 @@ def _call(factory: Factory, config: dict[str, Any], runtime: Any) -> Any:
 def load(entry: GraphEntry) -> LoadedGraph:
     """Import one graph. Raises GraphLoadError, or whatever its module raises."""
     module = _module(entry)
+    if not entry.symbol:
+        return LoadedGraph(entry, _source(entry, _only_graph(entry, module)), module)
     try:
         found = getattr(module, entry.symbol)
     except AttributeError:
@@ -208,8 +210,22 @@ def _module(entry: GraphEntry) -> ModuleType:
 
 
 def _candidates(module: ModuleType) -> str:
-    names = [name for name, value in vars(module).items() if isinstance(value, Pregel | StateGraph)]
+    names = _graphs_in(module)
     return ", ".join(names) if names else "no graph"
+
+
+def _graphs_in(module: ModuleType) -> list[str]:
+    return [name for name, value in vars(module).items() if isinstance(value, Pregel | StateGraph)]
+
+
+def _only_graph(entry: GraphEntry, module: ModuleType) -> Any:
+    """What a file that was found rather than named stands for: its `graph`, or the one graph it has."""
+    names = _graphs_in(module)
+    if hasattr(module, "graph"):
+        return module.graph
+    if len(names) != 1:
+        raise GraphLoadError(f"{entry.path} must have one graph, or call it 'graph'; it has {_candidates(module)}.")
+    return getattr(module, names[0])
 
 
 def _factory(entry: GraphEntry, function: Callable[..., Any]) -> Factory:

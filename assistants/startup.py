@@ -1,6 +1,7 @@
 """What a process does once before it serves: import the graphs, bring their default assistants up to date."""
 
 import gc
+import logging
 from collections.abc import Callable
 
 from accounts import authentication
@@ -8,6 +9,8 @@ from assistants.graphs import assistant_id_of, load_all
 from assistants.models import Assistant, sync_default_assistants
 from assistants.retries import retry_policies
 from config.project import project
+
+logger = logging.getLogger(__name__)
 
 # What apps above this one have to load or check; none is known here by name. Each raises what must stop the process.
 before_serving: list[Callable[[], object]] = []
@@ -23,7 +26,9 @@ def load() -> None:
 
 
 def start() -> None:
-    """Raises as `load` does."""
+    """Raises as `load` does. Says what of the configuration does nothing: web alone does, not each worker."""
+    for remark in project().remarks:
+        logger.warning(remark)
     load()
     configs = project().default_configs
     sync_default_assistants(

@@ -1,6 +1,11 @@
-"""Typed readers for environment variables. Owns parsing and its errors; never decides a default's meaning."""
+"""Typed readers for environment variables. Owns parsing and its errors; never decides a default's meaning.
+
+They remember what they read and where it came from, for people who ask (`manage.py doctor`).
+"""
 
 import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
 
 TRUE = {"1", "true", "yes", "on"}
@@ -11,14 +16,47 @@ class ConfigurationError(SystemExit):
     """A setting cannot be used. Its message is one sentence a person can act on; the process ends with status 1."""
 
 
+@dataclass(frozen=True)
+class Reading:
+    """A variable somebody asked for: its text, and whether environment, langgraph.json or a default gave it."""
+
+    value: str
+    source: str
+
+
+readings: dict[str, Reading] = {}
+_adopted: dict[str, str] = {}
+
+
+def adopt(variables: Mapping[str, str]) -> None:
+    """Set variables of langgraph.json's `env` that the environment does not have."""
+    for name, value in variables.items():
+        if name not in os.environ:
+            os.environ[name] = _adopted[name] = value
+
+
+def without_adopted() -> dict[str, str]:
+    """The environment as it was before langgraph.json was read."""
+    return {name: value for name, value in os.environ.items() if _adopted.get(name) != value}
+
+
+def _read(name: str, default: object) -> str | None:
+    text = os.environ.get(name)
+    if not text:
+        readings[name] = Reading(str(default), "default")
+    else:
+        readings[name] = Reading(text, "langgraph.json" if _adopted.get(name) == text else "environment")
+    return text
+
+
 def env_str(name: str, default: str = "") -> str:
     """The variable's text, or `default` when unset or empty."""
-    return os.environ.get(name) or default
+    return _read(name, default) or default
 
 
 def env_int(name: str, default: int, *, least: int = 0) -> int:
     """The variable as an integer >= `least`. Raises ConfigurationError when it is anything else."""
-    text = os.environ.get(name)
+    text = _read(name, default)
     if not text:
         return default
     try:
@@ -32,7 +70,7 @@ def env_int(name: str, default: int, *, least: int = 0) -> int:
 
 def env_float(name: str, default: float) -> float:
     """The variable as a number of seconds or the like. Raises ConfigurationError when it is not a positive number."""
-    text = os.environ.get(name)
+    text = _read(name, default)
     if not text:
         return default
     try:
@@ -46,7 +84,7 @@ def env_float(name: str, default: float) -> float:
 
 def env_bool(name: str, *, default: bool = False) -> bool:
     """The variable as true or false. Raises ConfigurationError on any other word."""
-    text = os.environ.get(name)
+    text = _read(name, default)
     if text is None:
         return default
     if text.lower() in TRUE:

@@ -1,4 +1,4 @@
-"""Somebody's langgraph.json, read and checked. Owns its form; never imports what it names.
+"""Somebody's langgraph.json, read and checked. Owns what its sections mean; never imports what it names.
 
 Source: contract/platform.md 8.1 and 8.2. Each section may come from an environment variable instead.
 """
@@ -12,14 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from dotenv import dotenv_values
 
-from config import redaction
+from config import document, environment, keys, redaction, variables
+from config.document import ProjectError as ProjectError
 from config.webhook_section import WebhookSection, webhook_section
 
-
-class ProjectError(Exception):
-    """langgraph.json cannot be used; the message is one sentence."""
+JAVASCRIPT = (".ts", ".tsx", ".mts", ".cts", ".js", ".jsx", ".mjs", ".cjs")
 
 
 @dataclass(frozen=True)
@@ -58,31 +56,42 @@ class Project:
     auth: dict[str, Any] = field(default_factory=dict)
     thread_ttl: ThreadTTL = field(default_factory=ThreadTTL)
     webhooks: WebhookSection = field(default_factory=WebhookSection)
+    remarks: tuple[str, ...] = ()  # what a person should know who expects every key and variable to do something
 
 
 @functools.cache
 def project() -> Project:
     """The project this process serves. Raises ProjectError."""
-    root = settings.LANGGRAPH_CONFIG_FILE.parent
-    document = _document()
-    graphs = document.get("graphs")
-    if not isinstance(graphs, dict) or not graphs:
-        raise ProjectError(f"{_source()} names no graphs: it needs a non-empty 'graphs' object.")
-    checkpointer = _section(document, "checkpointer", "LANGGRAPH_CHECKPOINTER")
-    env = _env(document.get("env"), root)
+    path: Path = settings.LANGGRAPH_CONFIG_FILE
+    given = document.read(path)
+    remarks = keys.remarks(given) + variables.remarks()
+    entries = given.get("graphs")
+    if not isinstance(entries, dict) or not entries:
+        raise ProjectError(f"{document.source(path)} names no graphs: it needs a non-empty 'graphs' object.")
+    graphs = [_entry(graph_id, value) for graph_id, value in entries.items()]
+    served = {entry.graph_id: entry for entry in graphs if not entry.path.endswith(JAVASCRIPT)}
+    remarks += [
+        f"Graph '{entry.graph_id}' is JavaScript and is not served." for entry in graphs if entry.graph_id not in served
+    ]
+    if not served:
+        raise ProjectError("All graphs are JavaScript: this server runs Python.")
+    checkpointer, env = given.get("checkpointer", {}), document.env_of(given, path.parent)
+    if isinstance(given.get("env"), str) and not (path.parent / given["env"]).is_file():
+        remarks.append(f"The env file {path.parent / given['env']} does not exist.")
     return Project(
-        root=root,
-        graphs={graph_id: _entry(graph_id, value) for graph_id, value in graphs.items()},
-        dependencies=[str(part) for part in document.get("dependencies", ["."])],
+        root=path.parent,
+        graphs=served,
+        dependencies=[str(part) for part in given.get("dependencies", ["."])],
         env=env,
-        default_configs=_json_object("LANGGRAPH_CONFIG"),
-        http=_section(document, "http", "LANGGRAPH_HTTP"),
+        default_configs=document.json_object("LANGGRAPH_CONFIG"),
+        http=given.get("http", {}),
         checkpointer=checkpointer,
-        retry=_section(document, "retry", "WEFT_RETRY"),
-        store=_section(document, "store", "LANGGRAPH_STORE"),
-        auth=_section(document, "auth", "LANGGRAPH_AUTH"),
+        retry=given.get("retry", {}),
+        store=given.get("store", {}),
+        auth=given.get("auth", {}),
         thread_ttl=_thread_ttl(checkpointer.get("ttl")),
-        webhooks=_webhooks(_section(document, "webhooks", "LANGGRAPH_WEBHOOKS"), env),
+        webhooks=_webhooks(given.get("webhooks", {}), env),
+        remarks=tuple(remarks),
     )
 
 
@@ -98,43 +107,18 @@ def prepare_process() -> None:
             sys.path.append(str(folder))
 
 
-def _source() -> str:
-    return "LANGSERVE_GRAPHS" if settings.LANGSERVE_GRAPHS else str(settings.LANGGRAPH_CONFIG_FILE)
-
-
-def _document() -> dict[str, Any]:
-    if settings.LANGSERVE_GRAPHS:
-        return {"graphs": _json_object("LANGSERVE_GRAPHS")}
-    path = settings.LANGGRAPH_CONFIG_FILE
-    try:
-        document = json.loads(path.read_text())
-    except FileNotFoundError:
-        raise ProjectError(f"{path} does not exist; name another with --config.") from None
-    except (OSError, ValueError) as error:
-        raise ProjectError(f"{path} cannot be read: {error}.") from None
-    if not isinstance(document, dict):
-        raise ProjectError(f"{path} must hold a JSON object.")
-    return document
-
-
-def _section(document: dict[str, Any], key: str, variable: str) -> dict[str, Any]:
-    """A section of the file; the variable wins when it is set (contract/platform.md 8.2)."""
-    section = _json_object(variable) if os.environ.get(variable) else document.get(key, {})
-    if not isinstance(section, dict):
-        raise ProjectError(f"'{key}' in {_source()} must be an object.")
-    return section
-
-
 def _webhooks(section: dict[str, Any], env: dict[str, str]) -> WebhookSection:
     try:
         return webhook_section(section, {**env, **os.environ})
     except ValueError as error:
-        raise ProjectError(f"'webhooks' in {_source()} cannot be used: {error}.") from None
+        raise ProjectError(
+            f"'webhooks' in {document.source(settings.LANGGRAPH_CONFIG_FILE)} cannot be used: {error}."
+        ) from None
 
 
 def _thread_ttl(section: Any) -> ThreadTTL:
     """From LANGGRAPH_THREAD_TTL, else from the checkpointer's `ttl`: a number of minutes, or an object."""
-    text = os.environ.get("LANGGRAPH_THREAD_TTL")
+    text = environment.env_str("LANGGRAPH_THREAD_TTL")
     try:
         given = json.loads(text) if text else section or {}
         options = given if isinstance(given, dict) else {"default_ttl": given}
@@ -151,17 +135,6 @@ def _thread_ttl(section: Any) -> ThreadTTL:
         raise ProjectError(f"LANGGRAPH_THREAD_TTL, or checkpointer.ttl, cannot be used: {error}.") from None
 
 
-def _json_object(name: str) -> dict[str, Any]:
-    text = os.environ.get(name) or "{}"
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise ProjectError(f"{name} is not JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise ProjectError(f"{name} must be a JSON object.")
-    return value
-
-
 def _entry(graph_id: str, value: Any) -> GraphEntry:
     description = None
     if isinstance(value, dict):
@@ -172,14 +145,3 @@ def _entry(graph_id: str, value: Any) -> GraphEntry:
         )
     path, symbol = value.rsplit(":", 1)
     return GraphEntry(graph_id, path, symbol, description)
-
-
-def _env(value: Any, root: Path) -> dict[str, str]:
-    if isinstance(value, dict):
-        return {name: str(text) for name, text in value.items()}
-    if not isinstance(value, str):
-        return {}
-    path = root / value
-    if not path.is_file():
-        raise ProjectError(f"The env file {path} does not exist.")
-    return {name: text for name, text in dotenv_values(path).items() if text is not None}

@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
+from config import document
 from config.environment import (
     ConfigurationError,
     env_bool,
@@ -20,6 +21,9 @@ from config.environment import (
     env_networks,
     env_str,
 )
+
+# langgraph.json may set variables, so it comes before all of them; what is wrong with it is said at the start.
+_PROJECT = document.early()
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -253,8 +257,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # --- the graphs and how they run -------------------------------------------------------------------------------------
-LANGGRAPH_CONFIG_FILE = Path(env_str("WEFT_CONFIG", "langgraph.json")).resolve()
-LANGSERVE_GRAPHS = env_str("LANGSERVE_GRAPHS")
+LANGGRAPH_CONFIG_FILE = document.config_file()
 LANGGRAPH_API_URL = env_str("LANGGRAPH_API_URL")
 N_JOBS_PER_WORKER = env_int("N_JOBS_PER_WORKER", 10)
 BG_JOB_TIMEOUT_SECS = env_float("BG_JOB_TIMEOUT_SECS", 86400.0)
@@ -364,4 +367,5 @@ else:
     CORS_CONFIG_OPTIONS = {}
 
 # LangSmith tracing would send data off the machine; it stays off unless somebody asks for it by its own variables.
-os.environ.setdefault("LANGSMITH_TRACING", "false")
+if not any(env_str(f"{maker}_TRACING{version}") for maker in ("LANGCHAIN", "LANGSMITH") for version in ("_V2", "")):
+    os.environ["LANGSMITH_TRACING"] = "false"

@@ -14,7 +14,8 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from config import embedded, ports, reachable, settings, state
-from config.environment import ConfigurationError
+from config.document import FILE
+from config.environment import ConfigurationError, without_adopted
 from config.processes import Program
 from config.supervisor import Child, StopRequested, Supervisor
 from config.terminal import Terminal
@@ -38,8 +39,10 @@ class StartFailed(ConfigurationError):
 def main(argv: Sequence[str]) -> int:
     """Run until a signal; gives 0. Raises ConfigurationError (exit status 1) when something cannot start."""
     options = _options(argv)
-    if options.config:
-        os.environ["WEFT_CONFIG"] = str(Path(options.config).resolve())
+    if options.config and str(Path(options.config).resolve()) != os.environ.get(FILE):
+        # Settings were read from another file; its variables must not stay.
+        environment = {**without_adopted(), FILE: str(Path(options.config).resolve())}
+        os.execve(sys.executable, [sys.executable, "-m", "config.up", *argv], environment)  # noqa: S606
     with state.locked(settings.STATE_DIR), ExitStack() as stack:
         ports.listen(options.host, options.port).close()
         addresses = stack.enter_context(state.addresses(settings.STATE_DIR))
@@ -68,6 +71,7 @@ class Up:
         """Start everything and say so. Raises StopRequested, or ConfigurationError when something cannot start."""
         os.environ["PYTHONUNBUFFERED"] = "1"
         os.environ.setdefault(GRACE, GRACE_SECONDS)
+        self._apply_options()
         os.environ["SECRET_KEY"] = os.environ.get("SECRET_KEY") or state.secret_key(settings.STATE_DIR)
         # The slowest part of a start, and it needs no server: let it run while they start.
         graphs = self.supervisor.begin(Program("graphs", (*MANAGE, "graphs")))
@@ -87,6 +91,16 @@ class Up:
         """Remove what stopped servers leave behind."""
         for server in self.servers:
             server.clear()
+
+    def _apply_options(self) -> None:
+        """What the parts are told by variables: they inherit ours."""
+        os.environ["N_JOBS_PER_WORKER"] = str(self.options.n_jobs_per_worker)
+        # Browsers let pages of the internet, such as a studio, reach this machine only if it says so.
+        os.environ.setdefault("ALLOW_PRIVATE_NETWORK", "true")
+        if self.options.server_log_level:
+            os.environ["LOG_LEVEL"] = self.options.server_log_level
+        if self.options.allow_blocking:
+            os.environ["BLOCKED_LOOP_MILLISECONDS"] = "0"
 
     # --- PostgreSQL and Redis -----------------------------------------------------------------------------------
 
@@ -154,7 +168,7 @@ class Up:
         self.supervisor.start(Program("beat", (*MANAGE, "beat")))
 
     def _workers(self) -> int:
-        return int(self.options.workers) if settings.N_JOBS_PER_WORKER else 0
+        return int(self.options.workers) if self.options.n_jobs_per_worker else 0
 
     def _banner(self, password: str) -> None:
         host = ANY_ADDRESS.get(self.options.host, self.options.host)
@@ -206,7 +220,16 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
     parser.add_argument("--config", default="", help="the langgraph.json to serve (default: ./langgraph.json)")
     parser.add_argument("--access-log", action="store_true", help="print a line for each request")
-    return parser.parse_args(argv)
+    jobs = settings.N_JOBS_PER_WORKER
+    parser.add_argument("--n-jobs-per-worker", type=int, default=jobs, help="runs a worker executes at a time")
+    parser.add_argument("--server-log-level", default="", help="DEBUG, INFO, WARNING or ERROR")
+    parser.add_argument("--allow-blocking", action="store_true", help="report no nodes that block their loop")
+    parser.add_argument("--no-reload", action="store_true", help="accepted: nothing is reloaded")
+    parser.add_argument("--no-browser", action="store_true", help="accepted: no browser is opened")
+    options = parser.parse_args(argv)
+    if options.n_jobs_per_worker < 0:
+        parser.error("--n-jobs-per-worker must not be negative")
+    return options
 
 
 if __name__ == "__main__":

@@ -8,6 +8,9 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from config import reachable
+from config.environment import ConfigurationError
+from config.project import ProjectError
+from console import configuration
 from console.diagnosis import Finding, examine
 from console.wayfinding import examine_way
 from events import connection
@@ -20,12 +23,14 @@ class Command(BaseCommand):
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        """The address clients use."""
+        """The address clients use, and how much of the configuration is shown."""
         parser.add_argument("--url", help="the public address, to look at what lies before the server")
         parser.add_argument("--header", action="append", default=[], help="sent to that address: 'name: value'")
+        parser.add_argument("--defaults", action="store_true", help="also show the settings nobody gave")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Examine and print. Raises CommandError when something is wrong, ConfigurationError when nothing answers."""
+        self._show_configuration(options["defaults"])
         reachable.check_postgres(settings.DATABASE_URI)
         reachable.check_redis(settings.REDIS_URI)
         wrong = self._show(examine())
@@ -35,6 +40,17 @@ class Command(BaseCommand):
         if wrong:
             raise CommandError(f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong.")
         self.stdout.write("Nothing is wrong.")
+
+    def _show_configuration(self, defaults: bool) -> None:
+        try:
+            shown, remarks = [*configuration.effective(defaults=defaults)], configuration.remarks()
+        except ProjectError as error:
+            raise ConfigurationError(str(error)) from None
+        self.stdout.write("Configuration:")
+        for setting in shown:
+            self.stdout.write(f"       {setting.name} = {setting.value}   ({setting.source})")
+        for remark in remarks:
+            self.stdout.write(f"note   {remark}")
 
     def _show(self, findings: Iterable[Finding]) -> int:
         """Print them; how many are serious."""
