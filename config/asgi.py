@@ -51,7 +51,7 @@ async def _lifespan(scope: http.Scope, receive: http.Receive, send: http.Send) -
 api: http.ASGIApp = http.limit_body(django_application, settings.HTTP_MAX_REQUEST_BODY_BYTES)
 api = authenticated(api)
 api = http.head_as_get(_with_static(api))
-api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_URL, "/mcp/"))
+api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_URL, "/mcp/", "/a2a/"))
 application = ProtocolTypeRouter(
     {
         "lifespan": _lifespan,

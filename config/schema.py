@@ -19,6 +19,8 @@ TAGS = (
     ("/runs", "Stateless Runs", "Runs on a thread of their own."),
     ("/store", "Store", "Long-term memory: items in namespaces, shared by all threads."),
     ("/mcp", "MCP", "Every assistant as a tool."),
+    ("/a2a", "A2A", "Every assistant as an agent."),
+    ("/.well-known", "A2A", "Every assistant as an agent."),
     ("/webhooks", "Webhooks", "Who is told of events, and what became of each delivery."),
     ("/", "System", "The server itself."),
 )

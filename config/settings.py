@@ -283,6 +283,12 @@ STREAM_SEND_TIMEOUT_SECONDS = env_float("STREAM_SEND_TIMEOUT_SECONDS", 60.0)
 HEARTBEAT_SECONDS = 5.0
 EVENT_STREAMING = env_bool("FF_V2_EVENT_STREAMING", default=True)
 
+# --- A2A -------------------------------------------------------------------------------------------------------------
+# The agent whose card is shown where nobody says which.
+DEFAULT_A2A_ASSISTANT_ID = env_str("DEFAULT_A2A_ASSISTANT_ID")
+# Whose results a task's history shows; all tools' unless they are named.
+A2A_ALLOWED_TOOL_CALL_RESULTS = frozenset(env_list("A2A_ALLOWED_TOOL_CALL_RESULTS")) or None
+
 # --- the store -------------------------------------------------------------------------------------------------------
 STORE_MAX_VALUE_BYTES = env_int("STORE_MAX_VALUE_BYTES", 8_388_608, least=1)
 

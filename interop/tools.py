@@ -3,16 +3,14 @@
 Source: contract/platform.md 10.3 and 10.4.
 """
 
-import functools
 import logging
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from assistants import introspection
-from assistants.graphs import Factory, load_all
+from assistants.graphs import load_all
 from assistants.models import Assistant
-from config import loop
+from interop.input_schemas import input_schema
 from interop.jsonrpc import INVALID_PARAMS, RpcError
 
 logger = logging.getLogger(__name__)
@@ -40,8 +38,8 @@ def list_tools(cursor: Any) -> dict[str, Any]:
         name = tool_name(assistant.name)
         if name in tools:
             logger.warning("Assistant %s is no tool: another one is called %s too", assistant.pk, name)
-        elif name and (schema := _input_schema(assistant)) is not None:
-            tools[name] = _tool(name, assistant, schema)
+        elif name and (schema := input_schema(assistant)) is not None:
+            tools[name] = _tool(name, assistant, simplified(schema))
     page: dict[str, Any] = {"tools": list(tools.values())}
     return {**page, "nextCursor": str(offset + PAGE)} if len(rows) == PAGE else page
 
@@ -75,28 +73,6 @@ def _tool(name: str, assistant: Assistant, schema: dict[str, Any]) -> dict[str, 
         "inputSchema": schema,
         "annotations": ANNOTATIONS,
     }
-
-
-def _input_schema(assistant: Assistant) -> dict[str, Any] | None:
-    """What the tool takes; None when its graph cannot say, and then the assistant is no tool."""
-    try:
-        if isinstance(load_all()[assistant.graph_id].source, Factory):
-            return _schema_of(assistant.graph_id, assistant.config)
-        return _fixed_schema(assistant.graph_id)
-    except Exception:
-        logger.warning("Assistant %s is no tool: its graph cannot be opened", assistant.pk, exc_info=True)
-        return None
-
-
-@functools.cache
-def _fixed_schema(graph_id: str) -> dict[str, Any] | None:
-    """That of a graph no configuration changes; made once, for pydantic takes its time."""
-    return _schema_of(graph_id, {})
-
-
-def _schema_of(graph_id: str, config: dict[str, Any]) -> dict[str, Any] | None:
-    schema = loop.run(introspection.input_schema(graph_id, config))
-    return None if schema is None else simplified(schema)
 
 
 # --- schemas --------------------------------------------------------------------------------------------------------

@@ -8,7 +8,21 @@ from django.urls import URLPattern, URLResolver, get_resolver
 
 ROOT = Path(__file__).parent.parent
 ROW = re.compile(r"^\| (GET|POST|PUT|PATCH|DELETE) \| `([^`]+)` \| (\w+)", re.MULTILINE)
-API = ("assistants", "threads", "runs", "store", "webhooks", "ok", "info", "docs", "openapi.json", "mcp", "")
+API = (
+    "assistants",
+    "threads",
+    "runs",
+    "store",
+    "webhooks",
+    "ok",
+    "info",
+    "docs",
+    "openapi.json",
+    "mcp",
+    "a2a",
+    ".well-known",
+    "",
+)
 
 
 def text_of(name: str) -> str:

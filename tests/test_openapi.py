@@ -18,7 +18,14 @@ from config.rest import check
 from runs.serializers import CancelRunsBody, StatefulRunBody, StatelessRunBody
 from threads.serializers import StateUpdateBody, ThreadBody, ThreadSearchBody
 
-NOT_IN_IT = {"/mcp/", "/", "/docs", "/openapi.json"}
+NOT_IN_IT = {
+    "/mcp/",
+    "/a2a/{assistant_id}/",
+    "/a2a/{assistant_id}/.well-known/agent.json",
+    "/",
+    "/docs",
+    "/openapi.json",
+}
 RUN = (
     "after_seconds assistant_id checkpoint_during command config context durability feedback_keys input metadata"
     " on_disconnect stream_mode stream_resumable stream_subgraphs webhook"
@@ -96,7 +103,6 @@ CONTRACT = {
     "GET /metrics": "",
 }
 NOT_YET = {
-    "POST /a2a/{assistant_id}",
     "POST /mcp/",
     "GET /mcp/",
     "DELETE /mcp/",
