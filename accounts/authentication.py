@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from django.conf import settings
 
-from accounts import custom
+from accounts import custom, keys
 from accounts.authorizer import warn_of_uncovered
 from accounts.callers import SCOPE_KEY, UNBOUND, Caller, acting, acting_for
 from accounts.refusals import Refused
@@ -39,7 +39,7 @@ def _custom_backend() -> Backend | None:
 
 
 # Each gives its backend when it is configured; the first that does decides alone.
-BACKENDS: list[Callable[[], Backend | None]] = [_custom_backend]
+BACKENDS: list[Callable[[], Backend | None]] = [_custom_backend, keys.backend]
 
 
 def backend() -> Backend | None:
@@ -124,10 +124,11 @@ def _may_leave(message: Message, caller: Caller) -> bool:
 
 async def _refuse(send: Send, refused: Refused) -> None:
     """`{"detail": ...}`, or the bare text that stands for a failure of the handler itself."""
-    if refused.status_code >= 500:
+    if refused.status_code == 500:
         kind, body = b"text/plain; charset=utf-8", b"Internal Server Error"
     else:
         kind, body = b"application/json", dialect.dumps({"detail": str(refused.detail) or "unknown error"})
-    headers: list[Any] = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
+    given = [(name.encode(), value.encode()) for name, value in refused.headers.items()]
+    headers: list[Any] = [(b"content-type", kind), (b"content-length", str(len(body)).encode()), *given]
     await send({"type": "http.response.start", "status": refused.status_code, "headers": headers})
     await send({"type": "http.response.body", "body": body})

@@ -19,14 +19,15 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from accounts.audit import Actor, record
+from accounts.authorizer import ACTIONS
 from accounts.models import ApiKey, KeyState, Tenant
 from config.errors import Conflict, Invalid
 
 ALPHABET = string.ascii_letters + string.digits
 NAME_LENGTH, SECRET_LENGTH = 8, 43
 FORM = re.compile(rf"weft_[0-9A-Za-z]{{{NAME_LENGTH}}}_[0-9A-Za-z]{{{SECRET_LENGTH}}}", re.ASCII)
-SCOPE = re.compile(r"\*|[a-z_]+:(?:\*|[a-z_]+)")
 EVERYTHING = "*"
+SCOPES = {EVERYTHING, *(f"{resource}:{action}" for resource in ACTIONS for action in (*ACTIONS[resource], "*"))}
 
 
 @dataclass(frozen=True)
@@ -102,8 +103,10 @@ def check_scopes(scopes: Iterable[str]) -> list[str]:
     if not found:
         raise Invalid("A key needs at least one scope: resource:action, resource:* or *.")
     for scope in found:
-        if not SCOPE.fullmatch(scope):
-            raise Invalid(f"{scope!r} is no scope: it must be resource:action, resource:* or *.")
+        if scope not in SCOPES:
+            resource = scope.partition(":")[0]
+            known = ", ".join(ACTIONS.get(resource, ACTIONS))
+            raise Invalid(f"{scope!r} is no scope: {resource if resource in ACTIONS else 'resources'} has {known}.")
     return found
 
 

@@ -10,8 +10,8 @@ import hmac
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from typing import TypeVar
@@ -20,10 +20,13 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from accounts.issuing import EVERYTHING, FORM, digest_of
-from accounts.models import ApiKey, KeyState, Tenant
+from accounts.callers import Caller, User
+from accounts.issuing import FORM, digest_of
+from accounts.models import ApiKey, KeyState
+from accounts.refusals import Refused
 from config.database import in_thread
-from config.errors import ApiError
+from config.errors import UNAVAILABLE
+from config.http import Scope
 
 logger = logging.getLogger(__name__)
 K = TypeVar("K")
@@ -36,26 +39,18 @@ USE_NOTED_APART = timedelta(minutes=1)
 USE_GATHERED_SECONDS = 1.0
 
 
-class Unauthenticated(ApiError):
-    """The request has no key, or none that is good."""
+class Unauthenticated(Refused):
+    """The request has no key that is good."""
 
-    status_code = 401
-    default_detail = "Invalid API key"
-    headers = {"WWW-Authenticate": "Bearer"}
-
-
-class MissingKey(Unauthenticated):
-    """The request has no key at all."""
-
-    default_detail = "Missing API key: send it as x-api-key, or as Authorization: Bearer"
+    def __init__(self, detail: str = "Invalid API key") -> None:
+        super().__init__(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-class TooManyLookups(ApiError):
+class TooManyLookups(Refused):
     """So many unknown keys wait to be looked up that this one is not."""
 
-    status_code = 503
-    default_detail = "Too many unknown API keys. Try again."
-    headers = {"Retry-After": "1"}
+    def __init__(self) -> None:
+        super().__init__(503, "Too many unknown API keys. Try again.", {"Retry-After": "1"})
 
 
 @dataclass(frozen=True)
@@ -63,34 +58,36 @@ class VerifiedKey:
     """What a request may rely on: a key that was good a few seconds ago at most."""
 
     key_id: UUID
-    identity: str
-    name: str
-    scopes: frozenset[str]
-    tenant: Tenant | None
-    requests_per_second: float | None
-    burst: int | None
+    caller: Caller
     ends_at: float  # seconds since 1970
 
-    def permits(self, resource: str, action: str) -> bool:
-        """Whether one of its scopes says so."""
-        return not self.scopes.isdisjoint((EVERYTHING, f"{resource}:*", f"{resource}:{action}"))
+
+def backend() -> Callable[[Scope], Awaitable[Caller]] | None:
+    """The way to find out who is calling, when the settings ask for keys."""
+    return caller_by_key if settings.WEFT_AUTH == "keys" else None
 
 
-async def authenticate(headers: Mapping[str, str]) -> VerifiedKey:
-    """The key a request comes with; `headers` are read without regard to case. Raises Unauthenticated, TooManyLookups,
-    and OperationalError while PostgreSQL is away.
-    """
-    return await keyring().verify(digest_of(presented(headers)))
+async def caller_by_key(scope: Scope) -> Caller:
+    """Whose key comes with an HTTP request or a WebSocket's upgrade. Raises Refused."""
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    try:
+        found = (await keyring().verify(digest_of(presented(headers)))).caller
+    except UNAVAILABLE as error:
+        logger.warning("An API key cannot be looked up: %s", error)
+        raise Refused(503, "The database is not available. Try again.", {"Retry-After": "1"}) from None
+    # What the authorizer was asked belongs to one request.
+    return replace(found, asked=set())
 
 
 def presented(headers: Mapping[str, str]) -> str:
-    """The text of the key in `x-api-key`, or else in `Authorization: Bearer`. Raises Unauthenticated if it has not the
-    form of one: then it is not worth a look-up.
+    """The text of the key in `x-api-key`, or else in `Authorization: Bearer`; names of headers are in lower case.
+
+    Raises Unauthenticated if it has not the form of one: then it is not worth a look-up.
     """
     plain, authorization = headers.get("x-api-key", ""), headers.get("authorization", "")
     bearer = authorization[len(BEARER) :] if authorization[: len(BEARER)].lower() == BEARER else ""
     if not plain and not bearer:
-        raise MissingKey
+        raise Unauthenticated("Missing API key: send it as x-api-key, or as Authorization: Bearer")
     # An SDK may send another service's key along as x-api-key; then the other header counts.
     for text in (plain.strip(), bearer.strip()):
         if FORM.fullmatch(text):
@@ -117,7 +114,7 @@ class Keyring:
         self._noting: asyncio.Task[None] | None = None
 
     async def verify(self, digest: str) -> VerifiedKey:
-        """The good key of the digest. Raises as `authenticate` does."""
+        """The good key of the digest. Raises Unauthenticated, TooManyLookups, and what a query raises."""
         found = self._remembered(digest)
         if found is None:
             found = await self._looked_up(digest)
@@ -177,7 +174,7 @@ class Keyring:
                 answer.exception()  # whoever asked may have left; then nobody is to hear of it
             return
         for digest, answer in asked.items():
-            result = found.get(digest, str(Unauthenticated.default_detail))
+            result = found.get(digest, str(Unauthenticated().detail))
             self._remember(digest, result)
             answer.set_result(result)
 
@@ -220,14 +217,10 @@ def _verified(key: ApiKey) -> VerifiedKey | str:
         return "This API key has been revoked"
     if key.state == KeyState.EXPIRED:
         return "This API key has expired"
+    fields = {"identity": key.identity, "display_name": key.name, "permissions": key.scopes}
     return VerifiedKey(
         key_id=key.key_id,
-        identity=str(key.identity),
-        name=key.name,
-        scopes=frozenset(key.scopes),
-        tenant=key.tenant,
-        requests_per_second=key.requests_per_second,
-        burst=key.burst,
+        caller=Caller(User(fields), tenant=key.tenant.slug if key.tenant else "", scopes=frozenset(key.scopes)),
         ends_at=key.ends_at.timestamp() if key.ends_at else float("inf"),
     )
 
