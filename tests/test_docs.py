@@ -77,3 +77,9 @@ def test_every_test_the_conformance_page_names_exists() -> None:
     for path, test in named:
         opening = f'test("{test}"' if path.endswith(".mjs") else f"def {test}("
         assert opening in text_of(path), f"{path}: {test}"
+
+
+def test_every_trap_of_streams_has_a_test() -> None:
+    _, _, traps = text_of("docs/conformance.md").partition("## Traps")
+    numbers = [int(number) for number in re.findall(r"^\| (\d+) \|.*\| `tests/", traps, re.MULTILINE)]
+    assert numbers == sorted(numbers) and set(numbers) == set(range(1, 16))
