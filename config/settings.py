@@ -267,8 +267,9 @@ BG_JOB_ISOLATED_LOOPS = env_bool("BG_JOB_ISOLATED_LOOPS")
 RUN_THREADS = env_int("RUN_THREADS", 32, least=1)
 # A node that keeps its loop from turning for longer is reported on its run; 0 reports none.
 BLOCKED_LOOP_MILLISECONDS = env_int("BLOCKED_LOOP_MILLISECONDS", 1000)
-# Runs that may wait for a worker, on the whole server; 0 is no limit. See runs/queue_limit.py.
+# Runs that may wait for a worker, on the whole server and on one thread; 0 is no limit. See runs/queue_limit.py.
 MAX_PENDING_RUNS = env_int("MAX_PENDING_RUNS", 0)
+MAX_PENDING_RUNS_PER_THREAD = env_int("MAX_PENDING_RUNS_PER_THREAD", 0)
 RUN_LEASE_SECONDS = env_float("RUN_LEASE_SECONDS", 30.0)
 RUN_LEASE_RENEWAL_SECONDS = env_float("RUN_LEASE_RENEWAL_SECONDS", 10.0)
 

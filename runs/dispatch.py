@@ -27,7 +27,7 @@ from runs.assembly import refuse_both, run_kwargs, run_metadata, thread_config
 from runs.closing import Closing
 from runs.endings import Ending
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
-from runs.queue_limit import admit
+from runs.queue_limit import admit, admit_to_thread
 from runs.ringing import after_commit, announce_cancel, close_stream, ring
 from threads.checkpointer import delete_run_checkpoints
 from threads.expiry import default_expiry
@@ -86,13 +86,11 @@ def create_run(thread_id: UUID, body: dict[str, Any], caller: Caller) -> Run:
         assistant = _assistant(assistant_id)
         thread, existed = _lock_or_create(thread_id, assistant, body)
         strategy = body.get("multitask_strategy", MultitaskStrategy.ENQUEUE)
-        others = list(Run.objects.filter(thread=thread).in_flight().in_turn().select_for_update()) if existed else []
-        if others and strategy == MultitaskStrategy.REJECT:
-            raise ThreadBusy
+        others = _others(thread_id, strategy) if existed else []
         run = _new_run(assistant, thread, body, caller, existed=existed, temporary=False)
         run.save(force_insert=True)
         _ring_if_due(run)
-        if strategy in (MultitaskStrategy.INTERRUPT, MultitaskStrategy.ROLLBACK):
+        if others:
             reason = f"superseded by run {run.run_id} (multitask_strategy={strategy})"
             _cancel_all(others, CancelAction(strategy), reason)
         if existed and thread.status != ThreadStatus.BUSY:
@@ -218,6 +216,19 @@ def _lock_or_create(thread_id: UUID, assistant: Assistant, body: dict[str, Any])
         if Thread.objects.bulk_create([new], ignore_conflicts=True) and _is_ours(new):
             return new, False
     raise Conflict
+
+
+def _others(thread_id: UUID, strategy: str) -> list[Run]:
+    """The runs in flight on a locked thread that a new one supersedes. Raises ThreadBusy and ThreadQueueFull."""
+    in_flight = Run.objects.filter(thread_id=thread_id).in_flight()
+    if strategy == MultitaskStrategy.ENQUEUE:
+        admit_to_thread(thread_id)
+        return []
+    if strategy == MultitaskStrategy.REJECT:
+        if in_flight.exists():
+            raise ThreadBusy
+        return []
+    return list(in_flight.in_turn().select_for_update())
 
 
 def _is_ours(thread: Thread) -> bool:

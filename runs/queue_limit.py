@@ -1,16 +1,19 @@
-"""How many runs may wait: beyond MAX_PENDING_RUNS a request that creates some is refused, and creates none.
+"""How many runs may wait: beyond MAX_PENDING_RUNS, or MAX_PENDING_RUNS_PER_THREAD of one thread, a request that creates
+some is refused, and creates none.
 
-Kept to within what other processes create in a second: each counts at most once a second, and its own always.
+The first is kept to within what other processes create in a second: each counts at most once a second, and its own
+always. The second is exact: a thread's runs are created one after the other.
 """
 
 import threading
 import time
 from functools import cache
+from uuid import UUID
 
 from django.conf import settings
 
 from config.errors import ApiError
-from runs.models import Run, RunStatus
+from runs.models import Run, RunQuerySet, RunStatus
 
 COUNT_SECONDS = 1.0
 
@@ -21,6 +24,12 @@ class QueueFull(ApiError):
     status_code = 429
     default_detail = "Too many runs are waiting for a worker. Try again later."
     headers = {"Retry-After": "5"}
+
+
+class ThreadQueueFull(QueueFull):
+    """More runs of a thread would wait than MAX_PENDING_RUNS_PER_THREAD."""
+
+    default_detail = "Too many runs of this thread are waiting. Try again later."
 
 
 class Queue:
@@ -35,8 +44,7 @@ class Queue:
         """Let so many more runs in. Raises QueueFull when not all of them have a place."""
         with self.lock:
             if time.monotonic() - self.counted > COUNT_SECONDS:
-                # Never more than the limit is counted, along the index of pending runs.
-                self.waiting = Run.objects.filter(status=RunStatus.PENDING).order_by()[: limit + 1].count()
+                self.waiting = _waiting(Run.objects.all(), limit + 1)
                 self.counted = time.monotonic()
             if self.waiting + more > limit:
                 raise QueueFull
@@ -53,3 +61,15 @@ def admit(more: int) -> None:
     """Raises QueueFull when there is a limit and no place for so many more runs."""
     if settings.MAX_PENDING_RUNS:
         queue().admit(more, settings.MAX_PENDING_RUNS)
+
+
+def admit_to_thread(thread_id: UUID) -> None:
+    """Raises ThreadQueueFull when there is a limit and no place for one more. Call it with the thread's row locked."""
+    limit = settings.MAX_PENDING_RUNS_PER_THREAD
+    if limit and _waiting(Run.objects.filter(thread_id=thread_id), limit) >= limit:
+        raise ThreadQueueFull
+
+
+def _waiting(runs: RunQuerySet, most: int) -> int:
+    """How many of them wait, counted along an index no further than `most`."""
+    return runs.filter(status=RunStatus.PENDING).order_by()[:most].count()

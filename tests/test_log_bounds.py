@@ -1,12 +1,14 @@
-"""The buffer between a graph and the event log has a bound, and keeps it."""
+"""The buffer between a graph and the event log has a bound, and so has the log; they keep them."""
 
 import uuid
 from collections.abc import Iterator
 
 import pytest
+from django.conf import settings
 
 from config import loop
 from events import log, writer
+from events.connection import client
 
 
 @pytest.fixture
@@ -29,3 +31,24 @@ def test_a_graph_runs_no_faster_than_the_log_takes_its_parts(stream: str, monkey
 
     assert loop.run(most_waiting()) < 10
     assert [int(part.data) for part in loop.run(log.read(stream, log.BEGINNING))] == list(range(100))
+
+
+def test_a_log_keeps_its_newest_parts_and_no_more_than_its_length(stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "EVENT_LOG_MAX_LENGTH", 100)
+    written = 2000
+
+    async def kept() -> tuple[int, list[int]]:
+        for first in range(0, written, 50):
+            parts = [log.Part("run", "custom", b"%d" % number) for number in range(first, first + 50)]
+            await log.append(stream, "run", parts)
+        found, after = [], log.BEGINNING
+        while page := await log.read(stream, after):
+            found += [int(part.data) for part in page if part.event == "custom"]
+            after = page[-1].id
+        length: int = await client().xlen(f"{settings.REDIS_KEY_PREFIX}events:{stream}")
+        return length, found
+
+    length, found = loop.run(kept())
+    # Redis drops whole nodes of its tree, of a hundred parts each.
+    assert 100 <= length < 200
+    assert found[-100:] == list(range(written - 100, written))

@@ -1,6 +1,7 @@
-"""Beyond MAX_PENDING_RUNS a create is refused as a whole. On a server of its own that executes nothing by itself."""
+"""Beyond what may wait a create is refused as a whole. On a server of its own that executes nothing by itself."""
 
 import asyncio
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
@@ -20,7 +21,8 @@ LATER = {"assistant_id": "echo", "after_seconds": 86400}
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    with live_server(tmp_path_factory.mktemp("small"), MAX_PENDING_RUNS=str(LIMIT)) as running:
+    limits = {"MAX_PENDING_RUNS": str(LIMIT), "MAX_PENDING_RUNS_PER_THREAD": str(LIMIT - 1)}
+    with live_server(tmp_path_factory.mktemp("small"), **limits) as running:
         yield running
 
 
@@ -67,6 +69,25 @@ async def test_a_batch_has_a_place_as_a_whole_or_none(plain: httpx.AsyncClient) 
     assert (await plain.post("/runs/batch", json=[LATER] * LIMIT)).status_code == 200
     assert (await plain.post("/runs/batch", json=[LATER])).status_code == 429
     assert await count(plain) == LIMIT
+
+
+@pytest.fixture
+async def emptied(plain: httpx.AsyncClient) -> None:
+    await plain.post("/runs/cancel", json={"status": "all"})
+    await asyncio.sleep(1.1)  # the count is kept for a second
+
+
+@pytest.mark.usefixtures("emptied")
+async def test_a_threads_queue_has_a_bound_of_its_own(plain: httpx.AsyncClient, client: LangGraphClient) -> None:
+    thread_id = await wire.new_thread(client)
+    path = f"/threads/{thread_id}/runs"
+    answers = await asyncio.gather(*(plain.post(path, json=LATER) for _ in range(LIMIT)))
+    assert sorted(answer.status_code for answer in answers) == [200] * (LIMIT - 1) + [429]
+    (refused,) = [answer for answer in answers if answer.status_code == 429]
+    assert int(refused.headers["Retry-After"]) > 0 and "this thread" in wire.detail(refused)
+    await asyncio.sleep(1.1)
+    elsewhere = {**LATER, "if_not_exists": "create"}
+    assert (await plain.post(f"/threads/{uuid.uuid4()}/runs", json=elsewhere)).status_code == 200
 
 
 @pytest.mark.django_db
