@@ -1,11 +1,14 @@
 """Whether PostgreSQL and Redis answer at the addresses given, said in one sentence when they do not."""
 
+import logging
+
 import psycopg
 import redis
 from psycopg.conninfo import conninfo_to_dict
 
 from config.environment import ConfigurationError
 
+logger = logging.getLogger(__name__)
 ANSWER_SECONDS = 5
 
 
@@ -23,12 +26,20 @@ def check_postgres(uri: str) -> None:
         raise Unreachable(f"PostgreSQL at {host} (DATABASE_URI) does not answer: {_reason(error)}") from None
 
 
+def note_redis(uri: str) -> None:
+    """Ping once, and warn when it does not answer: runs are executed without it. Raises as `check_redis` does else."""
+    try:
+        check_redis(uri)
+    except Unreachable as error:
+        logger.warning("%s; going on without it, live streams wait until it does", error)
+
+
 def check_redis(uri: str) -> None:
-    """Ping once. Raises Unreachable after at most about five seconds."""
+    """Ping once. Raises ConfigurationError, or Unreachable after at most about five seconds."""
     try:
         client = redis.Redis.from_url(uri, socket_timeout=ANSWER_SECONDS, socket_connect_timeout=ANSWER_SECONDS)
     except ValueError as error:
-        raise Unreachable(f"REDIS_URI is not a Redis address: {error}") from None
+        raise ConfigurationError(f"REDIS_URI is not a Redis address: {error}") from None
     try:
         client.ping()
     except redis.RedisError as error:

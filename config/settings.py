@@ -234,6 +234,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = {
     "health_check_interval": 5,
 }
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # without Redis a worker finds its runs in the table
 CELERY_TASK_IGNORE_RESULT = True
 # A worker takes no more messages than it has threads; the broker's own redelivery stays out of it (see above).
 CELERY_TASK_ACKS_LATE = True

@@ -3,6 +3,7 @@
 Celery carries ids only; the row is the truth, so a task that comes twice or too late finds nothing to do.
 """
 
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from assistants.startup import load, spare_the_collector
 from config import outage
 from config.database import conninfo
+from config.environment import ConfigurationError
+from config.project import ProjectError
 from runs.attempts import attempt
 from runs.blocking import block_watch
 from runs.leases import watch
@@ -19,13 +22,22 @@ from runs.picker import picker
 from runs.ringing import EXECUTE
 from runs.sweeper import take_back_expired
 
+logger = logging.getLogger(__name__)
+
 
 @worker_init.connect
 def prepare(**_: Any) -> None:
     """Before the first run: import what the project names, so that a broken part stops the worker at once; start what
-    looks after runs.
+    looks after runs. Raises ConfigurationError.
     """
-    load()
+    try:
+        load()
+    except ProjectError as error:
+        raise ConfigurationError(f"The worker does not start: {error}") from None
+    except Exception as error:
+        # Celery would log it and go on, with a worker that fails each run.
+        logger.exception("What the project names cannot be imported")
+        raise ConfigurationError(f"The worker does not start: {type(error).__name__}: {error}") from None
     watch()
     block_watch()
     picker()

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-import re
+import json
 import signal
 import subprocess
 import time
@@ -14,19 +14,32 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
+import websockets
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from langgraph_sdk.errors import InternalServerError
 
 from config import embedded, processes
 from tests import services, wire
-from tests.conftest import LiveServer, live_server
+from tests.conftest import LiveServer, live_server, wait_until_up
 from tests.receiver import receiving
 
 pytestmark = pytest.mark.timeout(180)
 NEW_RUN = {"assistant_id": "echo", "input": {"text": "hi"}}
-# What needs no database by its nature.
-WITHOUT_DATABASE = {("get", "/ok"), ("get", "/info")}
+NEW_CRON = {"assistant_id": "echo", "schedule": "0 0 1 1 *"}
+NEW_ENDPOINT = {"url": "http://127.0.0.1:9/", "events": ["run.error"]}
+# What needs no database by its nature, follows a log, or answers in an envelope of its own.
+WITHOUT_DATABASE = {
+    ("get", "/ok"),
+    ("get", "/info"),
+    ("post", "/runs/crons/preview"),
+    ("get", "/threads/{thread_id}/stream"),
+    ("post", "/threads/{thread_id}/stream/events"),
+    ("post", "/threads/{thread_id}/commands"),
+    ("post", "/mcp"),
+}
+# Waiting for a connection takes ten seconds; whoever was let go, or never waited, has not done that.
+AT_ONCE = 8.0
 
 
 @dataclass
@@ -185,15 +198,17 @@ async def test_without_postgres_everything_answers_503_and_recovers(
     await asyncio.gather(*(client.runs.wait(None, "sleeper", input={"seconds": 0.5}) for _ in range(5)))
     known = {"thread_id": thread_id, "run_id": run["run_id"], "checkpoint_id": run["run_id"], "namespace": "x"}
     known["assistant_id"] = str((await client.assistants.search(graph_id="echo", limit=1))[0]["assistant_id"])
+    known["cron_id"] = (await plain.post("/runs/crons", json=NEW_CRON)).json()["cron_id"]
+    known["endpoint_id"] = (await plain.post("/webhooks/endpoints", json=NEW_ENDPOINT)).json()["endpoint_id"]
+    known["delivery_id"] = known["run_id"]
     document = (await plain.get("/openapi.json")).json()
     requests = list(requests_to_all(document, known))
     with postgres.gone():
         answers = await asyncio.gather(*(timed(plain, *request) for request in requests))
         late = {}
         for (method, path, _), (answer, seconds) in zip(requests, answers, strict=True):
-            if (method, path) not in WITHOUT_DATABASE:
-                assert_unavailable(answer)
-            if seconds > 15:
+            assert_unavailable(answer)
+            if seconds > AT_ONCE:
                 late[f"{method} {path}"] = seconds
         assert not late
         assert (await plain.get("/ok")).status_code == 200
@@ -206,13 +221,9 @@ async def test_without_postgres_everything_answers_503_and_recovers(
         assert (await plain.get(f"/threads/{thread_id}/state")).status_code == 200
 
 
-# What needs rows and bodies of its own, or stays open without PostgreSQL.
-ELSEWHERE = re.compile(r"cron|^/store|^/webhooks|^/mcp|^/threads/{thread_id}/(stream|commands)")
-
-
 def requests_to_all(document: dict[str, Any], known: dict[str, str]) -> Iterator[tuple[str, str, Any]]:
-    """A sound request for every operation on assistants, threads and runs: method, path, body."""
-    bodies = {
+    """A sound request for every operation that needs the database: method, path, body."""
+    bodies: dict[str, Any] = {
         "/assistants": {"graph_id": "echo"},
         "/assistants/{assistant_id}/latest": {"version": 1},
         "/threads/prune": {"thread_ids": [known["thread_id"]]},
@@ -222,18 +233,86 @@ def requests_to_all(document: dict[str, Any], known: dict[str, str]) -> Iterator
         "/runs/batch": [NEW_RUN],
         **dict.fromkeys(("/runs", "/runs/wait", "/runs/stream"), NEW_RUN),
         **{f"/threads/{{thread_id}}/runs{end}": NEW_RUN for end in ("", "/wait", "/stream")},
+        **dict.fromkeys(("/runs/crons", "/threads/{thread_id}/runs/crons"), NEW_CRON),
+        "/runs/crons/{cron_id}": {"enabled": False},
+        "/store/items": {"namespace": ["outage"], "key": "k", "value": {}},
+        "/webhooks/endpoints": NEW_ENDPOINT,
     }
-    paths = {path: item for path, item in document["paths"].items() if not ELSEWHERE.search(path)}
-    for path, item in paths.items():
-        for method in item:
-            body = bodies.get(path, {}) if method in ("post", "patch", "put") else None
-            yield method, path.format_map(known), body
+    for path, operations in document["paths"].items():
+        for method in operations:
+            if (method, path) in WITHOUT_DATABASE:
+                continue
+            has_body = method in ("post", "patch", "put") or (method, path) == ("delete", "/store/items")
+            query = "?namespace=outage&key=k" if (method, path) == ("get", "/store/items") else ""
+            yield method, path.format_map(known) + query, bodies.get(path, {}) if has_body else None
 
 
 async def timed(plain: httpx.AsyncClient, method: str, path: str, body: Any) -> tuple[httpx.Response, float]:
     started = time.monotonic()
     answer = await plain.request(method, path, json=body)
     return answer, time.monotonic() - started
+
+
+async def test_without_postgres_commands_and_tools_are_refused_in_their_own_envelopes(
+    postgres: Service, client: LangGraphClient, plain: httpx.AsyncClient, alone: LiveServer
+) -> None:
+    path = f"/threads/{await wire.new_thread(client)}"
+    start = {"id": 1, "method": "run.start", "params": {"assistant_id": "echo", "input": {"text": "hi"}}}
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "echo", "arguments": {"text": "hi"}}}
+    async with websockets.connect(f"{alone.url.replace('http', 'ws', 1)}{path}/stream/events") as socket:
+        with postgres.gone():
+            began = time.monotonic()
+            await socket.send(json.dumps(start))
+            refused = [json.loads(await socket.recv()), (await plain.post(f"{path}/commands", json=start)).json()]
+            called = await plain.post("/mcp", json=call, headers={"Accept": "application/json"})
+            assert time.monotonic() - began < AT_ONCE
+        for answer in refused:
+            assert (answer["type"], answer["message"][:4]) == ("error", "503:")
+        assert "not available" in called.text
+        async with asyncio.timeout(30):
+            while True:
+                await socket.send(json.dumps(start))
+                if json.loads(await socket.recv())["type"] == "success":
+                    return
+                await asyncio.sleep(0.2)
+
+
+@pytest.mark.parametrize("part", ["web", "worker", "beat"])
+async def test_a_process_that_starts_without_redis_serves_and_has_it_later(
+    part: str, redis: Service, client: LangGraphClient, alone: LiveServer
+) -> None:
+    thread_id = await wire.new_thread(client)
+    with redis.gone():
+        restarted = alone.processes[part]
+        restarted.terminate()
+        await asyncio.to_thread(restarted.wait, 30)
+        alone.start(part, part, *([f"--port={alone.url.rpartition(':')[2]}"] if part == "web" else []))
+        await asyncio.to_thread(wait_until_up, alone)
+        run = await client.runs.create(thread_id, "echo", input={"text": "picked"})
+        assert await wire.until(client, thread_id, run["run_id"], ("success", "error")) == "success"
+        assert alone.processes[part].poll() is None
+    async with asyncio.timeout(30):
+        while (await unless_unavailable(client, thread_id)) is None:
+            await asyncio.sleep(0.2)
+    assert "(REDIS_URI) does not answer" in alone.log.read_text()
+
+
+async def test_a_worker_that_waits_for_redis_can_be_ended(redis: Service, alone: LiveServer) -> None:
+    with redis.gone():
+        worker = alone.start("waiting", "worker", "--name=waiting")
+        await asyncio.sleep(4)
+        assert worker.poll() is None
+        worker.terminate()
+        assert await asyncio.to_thread(worker.wait, 20) == 0
+    del alone.processes["waiting"]
+
+
+async def unless_unavailable(client: LangGraphClient, thread_id: str) -> Any:
+    try:
+        return await wire.finished(client, thread_id, "echo", input={"text": "after"})
+    except InternalServerError as error:
+        assert error.status_code == 503
+        return None
 
 
 async def test_a_webhook_written_without_redis_is_sent_without_redis(

@@ -273,18 +273,34 @@ def test_a_postgres_that_does_not_answer_is_one_sentence(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["web", "worker", "beat"])
-def test_each_part_alone_says_when_redis_does_not_answer(part, tmp_path):
-    answer = subprocess.run(
-        [sys.executable, "manage.py", part, *(["--port=0"] if part == "web" else [])],
-        cwd=ROOT,
-        env={**os.environ, "WEFT_STATE_DIR": str(tmp_path), "REDIS_URI": f"redis://127.0.0.1:{free_port()}/0"},
-        capture_output=True,
-        text=True,
-        timeout=30,
-    )
+def test_each_part_alone_says_when_postgres_does_not_answer(part, tmp_path):
+    nowhere = f"postgresql://127.0.0.1:{free_port()}/weft"
+    answer = alone(tmp_path, part, *(["--port=0"] if part == "web" else []), DATABASE_URI=nowhere)
     assert answer.returncode == 1
     assert len(answer.stderr.splitlines()) == 1
-    assert "(REDIS_URI) does not answer" in answer.stderr
+    assert "(DATABASE_URI) does not answer" in answer.stderr
+
+
+@pytest.mark.parametrize("redis", ["there", "gone"])
+def test_a_worker_that_cannot_import_a_graph_ends_with_the_sentence(redis, tmp_path):
+    given = {"REDIS_URI": f"redis://127.0.0.1:{free_port()}/0"} if redis == "gone" else {}
+    answer = alone(tmp_path, "worker", WEFT_CONFIG=str(project(tmp_path, BROKEN)), **given)
+    assert answer.returncode == 1
+    lines = answer.stderr.splitlines()
+    assert lines[-1] == "The worker does not start: KeyError: 'nothing here'"
+    assert any(line.startswith(f'  File "{tmp_path}/agent.py", line 5') for line in lines)
+
+
+def alone(folder, *arguments, **environment):
+    """What a part says that ends by itself."""
+    return subprocess.run(
+        [sys.executable, "manage.py", *arguments],
+        cwd=ROOT,
+        env={**os.environ, "WEFT_STATE_DIR": str(folder), **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 def test_pauses_between_restarts_double_up_to_a_bound():

@@ -29,10 +29,10 @@ class Command(BaseCommand):
         parser.add_argument("--access-log", action="store_true", help="print a line for each request")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the server. Raises ConfigurationError when the port is taken or a server does not answer."""
+        """Run the server. Raises ConfigurationError when the port is taken or PostgreSQL does not answer."""
         listener = ports.listen(options["host"], options["port"])
         reachable.check_postgres(settings.DATABASE_URI)
-        reachable.check_redis(settings.REDIS_URI)
+        reachable.note_redis(settings.REDIS_URI)
         # uvicorn raises the signal again after its clean stop, which then is no failure.
         for signum in (signal.SIGTERM, signal.SIGINT):
             signal.signal(signum, lambda *_: None)

@@ -25,11 +25,11 @@ class Command(BaseCommand):
         parser.add_argument("--name", default="", help="name of this process (default: worker-<pid>)")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the Celery worker. Raises ConfigurationError when it may run nothing or a server does not answer."""
+        """Run the Celery worker. Raises ConfigurationError when it may run nothing or PostgreSQL does not answer."""
         if not settings.N_JOBS_PER_WORKER:
             raise ConfigurationError("N_JOBS_PER_WORKER is 0, so a worker would execute nothing.")
         reachable.check_postgres(settings.DATABASE_URI)
-        reachable.check_redis(settings.REDIS_URI)
+        reachable.note_redis(settings.REDIS_URI)
         # Of root and of a default of its next version: nothing a person at the terminal can act on.
         for category in (SecurityWarning, CPendingDeprecationWarning):
             warnings.filterwarnings("ignore", category=category)
