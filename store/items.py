@@ -4,14 +4,15 @@ Source: contract/platform.md 3 and 9.1.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
 from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, Result, SearchOp
 from langgraph.store.postgres import AsyncPostgresStore
 
-from config import dialect
+from config import dialect, outage
+from config.database import AsyncPool
 from config.errors import BadRequest
 from config.loop import at_home
 from store import queries
@@ -36,12 +37,21 @@ class ItemStore(AsyncPostgresStore):
     """One use of the store: a run, or a request. On any loop: what it does it does on the graph loop.
 
     Each use has an instance of its own over the shared pool: an instance carries out one batch at a time, and a batch
-    fails as a whole.
+    fails as a whole. `living` gives the pool there is now, which after an outage is another one.
     """
+
+    def __init__(self, pool: AsyncPool, living: Callable[[], Awaitable[AsyncPool]], **options: Any) -> None:
+        super().__init__(pool, **options)
+        self.living = living
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Carry out the operations, or none. Raises UnfitItem, UnsupportedFilter and EmbeddingFailed."""
-        return await at_home(super().abatch([_fit(op) for op in ops]))
+        return await at_home(self._abatch([_fit(op) for op in ops]))
+
+    async def _abatch(self, ops: list[Op]) -> list[Result]:
+        outage.refuse_while_away()
+        self.conn = await self.living()
+        return await super().abatch(ops)
 
     def _get_batch_GET_ops_queries(self, get_ops: Sequence[tuple[int, GetOp]]) -> Any:
         together: dict[tuple[str, ...], list[tuple[int, GetOp]]] = defaultdict(list)

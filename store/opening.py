@@ -8,7 +8,7 @@ from typing import Any
 
 from langgraph.store.base import BaseStore
 
-from config import loop
+from config import loop, outage
 from config.database import AsyncPool, open_pool
 from config.loading import find
 from config.project import ProjectError
@@ -26,16 +26,13 @@ async def open_store() -> BaseStore:
     current = store_settings()
     if current.path is not None:
         return await loop.at_home(_open_custom(current.path)) if _custom is None else _custom
-    pool = await loop.at_home(_open_pool()) if _pool is None else _pool
-    return ItemStore(pool, index=current.index, ttl=current.ttl)
+    return ItemStore(await loop.at_home(_open_pool()), _open_pool, index=current.index, ttl=current.ttl)
 
 
 async def close() -> None:
     """Give everything back; the next use opens it anew. Call it on the graph loop."""
-    global _pool, _custom, _entered
-    if _pool is not None:
-        closing, _pool = _pool, None
-        await closing.close()
+    global _custom, _entered
+    await _close_pool(5.0)
     if _custom is not None:
         entered, _custom, _entered = _entered, None, AsyncExitStack()
         await entered.aclose()
@@ -44,10 +41,23 @@ async def close() -> None:
 async def _open_pool() -> AsyncPool:
     """A pool of its own: an embedding is computed while a connection waits, and checkpoints must not wait for that."""
     global _pool
+    if _pool is not None:
+        return _pool
     async with _opening:
         if _pool is None:
             _pool = await open_pool(min_size=0)
         return _pool
+
+
+async def _close_pool(patience: float) -> None:
+    global _pool
+    if _pool is not None:
+        closing, _pool = _pool, None
+        await closing.close(timeout=patience)
+
+
+# Whoever waits for a connection is let go.
+outage.at_loss(lambda: loop.start(_close_pool(0)))
 
 
 async def _open_custom(path: str) -> BaseStore:

@@ -15,13 +15,11 @@ from langgraph_sdk.client import LangGraphClient
 from tests import services, wire
 from tests.conftest import LiveServer, live_server
 from tests.proxy import Mode, Proxy, before_postgres
-from tests.test_outage import NEW_RUN, Service, assert_unavailable
+from tests.test_outage import AT_ONCE, NEW_RUN, Service, assert_unavailable
 
 pytestmark = pytest.mark.timeout(180)
 CLIENTS = 40  # twice what a pool has connections
 SILENT_SECONDS = 2.0
-# Waiting for a connection takes ten seconds; whoever was let go has not done that.
-AT_ONCE = 8.0
 RECOVERY_SECONDS = 30
 
 
@@ -76,13 +74,14 @@ class Load:
     longest: float = 0.0
 
     def requests(self, number: int) -> tuple[str, str, Any]:
-        """One of the kinds of request: the ORM's from a sync and an async view, and the graph loop's."""
+        """One of the kinds of request: the ORM's from a sync and an async view, the graph loop's and the store's."""
         path = f"/threads/{self.thread_id}"
         kinds = [
             ("GET", path, None),
             ("POST", "/runs", NEW_RUN),
             ("GET", f"{path}/state", None),
             ("POST", "/runs/wait", NEW_RUN),
+            ("GET", "/store/items?namespace=outage&key=k", None),
         ]
         return kinds[number % len(kinds)]
 
