@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +19,9 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.views import ChangeList
+
+from config.words import span as span
+from config.words import tail as tail
 
 COUNTED_ROWS = 10_000
 JSON_CHARACTERS = 50_000
@@ -195,23 +198,6 @@ def _said(value: datetime) -> str:
     return str(naturaltime(value)).replace("\xa0", " ")
 
 
-def span(length: timedelta | None) -> str:
-    """A length of time in the two largest units that matter: 35 ms, 2.1 s, 4 min 10 s, 3 h 5 min, 2 d 4 h."""
-    if length is None:
-        return "–"
-    seconds = max(length.total_seconds(), 0.0)
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = int(seconds)
-    for unit, size, lower, lower_size in (("d", 86400, "h", 3600), ("h", 3600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // lower_size
-            return f"{whole // size} {unit} {rest} {lower}" if rest else f"{whole // size} {unit}"
-    return f"{whole} s"
-
-
 def link(url: str, text: str) -> SafeString:
     """A link within the admin."""
     return format_html('<a class="weft-link" href="{}">{}</a>', url, text)
@@ -220,8 +206,3 @@ def link(url: str, text: str) -> SafeString:
 def mono(text: object) -> SafeString:
     """An id."""
     return format_html('<span class="weft-mono">{}</span>', text)
-
-
-def tail(text: object) -> str:
-    """The end of an id, which tells those of one minute apart better than their beginning."""
-    return f"…{str(text)[-12:]}"

@@ -17,6 +17,7 @@ from assistants.startup import start  # noqa: E402
 from config import access, http, outage  # noqa: E402
 from config.database import conninfo, in_thread  # noqa: E402
 from config.handler import InPlaceHandler  # noqa: E402
+from console import routing as console  # noqa: E402
 from streaming.routing import websockets  # noqa: E402
 
 django_application: Any = InPlaceHandler()
@@ -32,6 +33,11 @@ def _with_static(app: http.ASGIApp) -> http.ASGIApp:
         return await app(scope, receive, send)
 
     return routed
+
+
+async def _websocket(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
+    ours = scope["path"].startswith(console.PREFIX)
+    await (console.websockets if ours else websockets)(scope, receive, send)
 
 
 async def _lifespan(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
@@ -56,6 +62,6 @@ application = ProtocolTypeRouter(
     {
         "lifespan": _lifespan,
         "http": access.observed(http.cors(api, settings.CORS_ALLOW_ORIGINS, settings.CORS_CONFIG_OPTIONS)),
-        "websocket": access.observed(websockets),
+        "websocket": access.observed(_websocket),
     }
 )

@@ -18,6 +18,13 @@ from django.utils.deprecation import MiddlewareMixin
 
 from config.errors import respond
 
+POLICY = (
+    "default-src 'self'; img-src 'self' data: blob:; object-src 'none'; base-uri 'none'; form-action 'self'; "
+    "frame-ancestors 'none'"
+)
+STRICT_POLICY = f"{POLICY}; script-src 'self'; style-src 'self'"
+UNFOLD_POLICY = f"{POLICY}; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'"
+
 
 def is_page(request: HttpRequest) -> bool:
     """Whether the path belongs to people's pages, not to the API."""
@@ -79,6 +86,21 @@ class MessageMiddleware(PagesOnly, messages.MessageMiddleware):
 
 class XFrameOptionsMiddleware(PagesOnly, clickjacking.XFrameOptionsMiddleware):
     """No page of ours inside another's frame."""
+
+
+class ContentSecurityPolicyMiddleware(PagesOnly, MiddlewareMixin):
+    """What a page may load and run: nothing of other hosts, nothing written into it.
+
+    The admin's pages of rows are unfold's: its Alpine evaluates the expressions in its templates, so they get
+    'unsafe-eval', and styles. No page of ours does (docs/decisions/0041).
+    """
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        """The strict policy for whatever is not known to be unfold's."""
+        match = request.resolver_match
+        unfolds = match is not None and match.app_name == "admin"
+        response.headers.setdefault("Content-Security-Policy", UNFOLD_POLICY if unfolds else STRICT_POLICY)
+        return response
 
 
 class ErrorMiddleware(MiddlewareMixin):

@@ -92,6 +92,7 @@ MIDDLEWARE = [
     "config.middleware.AuthenticationMiddleware",
     "config.middleware.MessageMiddleware",
     "config.middleware.XFrameOptionsMiddleware",
+    "config.middleware.ContentSecurityPolicyMiddleware",
     "config.middleware.ErrorMiddleware",
 ]
 PAGES_PREFIXES = ("/admin/",)
@@ -120,6 +121,8 @@ AUTH_PASSWORD_VALIDATORS = [
 STATIC_URL = "/static/"
 STATIC_ROOT = STATE_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
+# A role gives permissions of Django's: console/roles.py.
+AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "console.roles.RoleBackend"]
 LOGIN_URL, LOGIN_REDIRECT_URL = "/admin/login/", "/admin/"
 # The admin's look. The callbacks live in console/.
 UNFOLD: dict[str, Any] = {
@@ -129,10 +132,10 @@ UNFOLD: dict[str, Any] = {
     "SITE_URL": "/docs",
     "SITE_ICON": f"{STATIC_URL}weft/favicon.svg",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}weft/favicon.svg"}],
-    "STYLES": [f"{STATIC_URL}weft/admin.css"],
+    "STYLES": [f"{STATIC_URL}weft/admin.css", f"{STATIC_URL}weft/console.css"],
+    "SCRIPTS": [f"{STATIC_URL}weft/console/theme.js", f"{STATIC_URL}weft/console/module.js"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "SIDEBAR": {"navigation": "console.navigation.sidebar"},
     "DASHBOARD_CALLBACK": "console.dashboard.show_figures",
     "COLORS": {
         "primary": {
@@ -142,8 +145,8 @@ UNFOLD: dict[str, Any] = {
             "300": "oklch(85.5% .138 181.1)",
             "400": "oklch(77.7% .152 181.9)",
             "500": "oklch(70.4% .14 182.5)",
-            "600": "oklch(60% .118 184.7)",
-            "700": "oklch(51.1% .096 186.4)",
+            "600": "oklch(51.1% .096 186.4)",
+            "700": "oklch(46.5% .086 187.4)",
             "800": "oklch(43.7% .078 188.2)",
             "900": "oklch(38.6% .063 188.4)",
             "950": "oklch(27.7% .046 192.5)",

@@ -8,6 +8,7 @@ from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerView
 from config import system
 
 handler400 = "config.errors.bad_request"
+handler403 = "console.pages.forbidden"
 handler404 = "config.errors.page_not_found"
 handler500 = "config.errors.server_error"
 
@@ -17,6 +18,7 @@ urlpatterns = [
     path("info", system.Info.as_view()),
     path("openapi.json", SpectacularAPIView.as_view(renderer_classes=[OpenApiJsonRenderer]), name="schema"),
     path("docs", SpectacularSwaggerView.as_view(url_name="schema")),
+    path("admin/", include("console.urls")),
     path("admin/", admin.site.urls),
     path("", include("assistants.urls")),
     path("", include("threads.urls")),

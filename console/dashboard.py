@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from config.admin import ago, badge, span
 from console import figures
+from console.live import Topic, polled
 from runs.admin import COLOURS as RUN_COLOURS
 from runs.models import RunStatus
 from threads.admin import COLOURS as THREAD_COLOURS
@@ -135,3 +136,11 @@ def _failure_row(failure: figures.Failure) -> dict[str, Any]:
         "ended": ago(failure.ended),
         "url": reverse("admin:runs_run_change", args=[failure.run_id]),
     }
+
+
+def _look(key: str) -> dict[str, Any]:
+    now = timezone.now()
+    return {"cards": [{"title": card.title, "value": card.value} for card in _cards(figures.queue(now), now)]}
+
+
+TOPIC = Topic(polled(_look))

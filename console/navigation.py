@@ -1,51 +1,76 @@
-"""The admin's sidebar."""
+"""The sidebar of the console and of the admin's pages of rows: one list of entries. A page that lands adds its line."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from django.http import HttpRequest
 from django.urls import reverse
 
-BEAT = "django_celery_beat.view"
-HOOKS = "admin:webhooks_"
+from console.roles import Role, role_of
 
 
-def sidebar(request: HttpRequest) -> list[dict[str, Any]]:
-    """unfold's groups of links, those the person may follow."""
-    groups = [
-        ("", [_item("Overview", "monitoring", "admin:index")]),
-        (
-            "Agents",
-            [
-                _item("Runs", "play_circle", "admin:runs_run_changelist", "runs.view_run"),
-                _item("Threads", "forum", "admin:threads_thread_changelist", "threads.view_thread"),
-                _item("Crons", "schedule", "admin:crons_cron_changelist", "crons.view_cron"),
-                _item("Assistants", "smart_toy", "admin:assistants_assistant_changelist", "assistants.view_assistant"),
-            ],
-        ),
-        (
-            "Webhooks",
-            [
-                _item("Endpoints", "webhook", f"{HOOKS}webhookendpoint_changelist", "webhooks.view_webhookendpoint"),
-                _item("Deliveries", "outbox", f"{HOOKS}webhookdelivery_changelist", "webhooks.view_webhookdelivery"),
-            ],
-        ),
-        (
-            "Server",
-            [
-                _item("Ticks", "timer", "admin:django_celery_beat_periodictask_changelist", f"{BEAT}_periodictask"),
-                _item("Users", "person", "admin:auth_user_changelist", "auth.view_user"),
-                _item("Groups", "group", "admin:auth_group_changelist", "auth.view_group"),
-            ],
-        ),
-        ("Reference", [{"title": "API", "icon": "menu_book", "link": "/docs", "needs": ""}]),
-    ]
-    shown = ((title, [item for item in items if _may(request, item["needs"])]) for title, items in groups)
-    return [{"title": title, "separator": bool(title), "items": items} for title, items in shown if items]
+@dataclass(frozen=True)
+class Entry:
+    """A link for those with the role; to pages of rows, `permission` says who else may follow it."""
+
+    group: str
+    title: str
+    icon: str  # a name of Material Symbols
+    route: str
+    needs: Role = Role.VIEWER
+    permission: str = ""
+
+    def is_for(self, user: Any) -> bool:
+        """Whether the person may follow it."""
+        if self.permission:
+            return bool(user.has_perm(self.permission))
+        return role_of(user) >= self.needs
 
 
-def _item(title: str, icon: str, route: str, needs: str = "") -> dict[str, Any]:
-    return {"title": title, "icon": icon, "link": reverse(route), "needs": needs}
+@dataclass(frozen=True)
+class Link:
+    """An entry as it is shown to somebody."""
+
+    title: str
+    icon: str
+    url: str
+    current: bool
 
 
-def _may(request: HttpRequest, needs: str) -> bool:
-    return not needs or request.user.has_perm(needs)
+def _rows(group: str, title: str, icon: str, label: str) -> Entry:
+    """An entry that leads to the admin's page of rows of a model, `app.model`."""
+    app, model = label.split(".")
+    return Entry(group, title, icon, f"admin:{app}_{model}_changelist", permission=f"{app}.view_{model}")
+
+
+OPERATE, BUILD, GOVERN = "Operate", "Build", "Govern"
+ENTRIES = (
+    Entry(OPERATE, "Dashboard", "monitoring", "admin:index", Role.NONE),
+    _rows(OPERATE, "Runs", "play_circle", "runs.run"),
+    _rows(OPERATE, "Crons", "schedule", "crons.cron"),
+    _rows(OPERATE, "Webhooks", "webhook", "webhooks.webhookendpoint"),
+    _rows(OPERATE, "Deliveries", "outbox", "webhooks.webhookdelivery"),
+    _rows(BUILD, "Assistants", "smart_toy", "assistants.assistant"),
+    _rows(BUILD, "Threads", "forum", "threads.thread"),
+    Entry(GOVERN, "Settings & doctor", "health_and_safety", "console:doctor", Role.ADMIN),
+    _rows(GOVERN, "Users", "person", "auth.user"),
+    _rows(GOVERN, "Roles", "group", "auth.group"),
+    _rows(GOVERN, "Ticks", "timer", "django_celery_beat.periodictask"),
+)
+
+
+def groups(request: HttpRequest) -> list[tuple[str, list[Link]]]:
+    """The groups of links the person may follow; the current page is the one with the longest path that fits."""
+    found = [(entry, reverse(entry.route)) for entry in ENTRIES if entry.is_for(request.user)]
+    index = reverse("admin:index")
+    fitting = [url for _, url in found if request.path == url or (url != index and request.path.startswith(url))]
+    current = max(fitting, key=len, default="")
+    return list(_grouped((entry.group, Link(entry.title, entry.icon, url, url == current)) for entry, url in found))
+
+
+def _grouped(links: Iterator[tuple[str, Link]]) -> Iterator[tuple[str, list[Link]]]:
+    shown: dict[str, list[Link]] = {OPERATE: [], BUILD: [], GOVERN: []}
+    for group, link in links:
+        shown[group].append(link)
+    return ((group, links_) for group, links_ in shown.items() if links_)

@@ -9,12 +9,12 @@ from collections.abc import Callable, Iterator
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
+from tests.chromium import chromium
 from tests.conftest import LiveServer
 from tests.javascript import FOLDER, INSTALL_SECONDS, node_with_packages
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 HOOKS = ["classic"]
 PATIENCE = 30_000  # milliseconds
 HELLO = (
@@ -36,15 +36,8 @@ class Quiet(http.server.SimpleHTTPRequestHandler):
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """Chromium without a window."""
-    found = next(filter(None, map(shutil.which, NAMES)), None)
-    if found is None:
-        pytest.skip("needs Chromium: apt-get install chromium")
-    with sync_playwright() as playwright:
-        # Root may not have Chromium's sandbox, and containers have a small /dev/shm.
-        arguments = ["--no-sandbox", "--disable-dev-shm-usage"]
-        opened = playwright.chromium.launch(executable_path=found, args=arguments)
+    with chromium() as opened:
         yield opened
-        opened.close()
 
 
 @pytest.fixture(scope="module")

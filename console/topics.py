@@ -1,0 +1,13 @@
+"""The live topics by name, the part before a colon. A page that moves adds its line."""
+
+from console import dashboard
+from console.live import Topic
+
+TOPICS: dict[str, Topic] = {
+    "dashboard": dashboard.TOPIC,
+}
+
+
+def find(name: str) -> Topic | None:
+    """The topic of a full name such as `dashboard` or `run:<id>`."""
+    return TOPICS.get(name.partition(":")[0])

@@ -1,0 +1,10 @@
+"""The console's pages, below /admin/ and before the admin's own."""
+
+from django.urls import path
+
+from console import doctor
+
+app_name = "console"
+urlpatterns = [
+    path("doctor/", doctor.page, name="doctor"),
+]
