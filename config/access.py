@@ -10,7 +10,7 @@ from typing import Any
 
 from django.urls import ResolverMatch
 
-from config import logs
+from config import logs, metrics
 from config.headers import logged
 from config.http import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +18,7 @@ logger = logging.getLogger("weft.access")
 KEY = "weft.seen"  # in the scope
 REQUEST_ID = b"x-request-id"
 UNSEEN = frozenset({"/ok", "/metrics"})  # asked all the time by those who look whether we are alive
+UNCOUNTED = frozenset({*UNSEEN, "/info", "/docs", "/openapi.json"})
 NO_ROUTE = "/{path}"  # where no route fits
 AN_ID = re.compile(r"[0-9a-fA-F-]{32,36}")  # anything else is a client's text
 GONE = 499  # the client left before it was answered
@@ -88,6 +89,10 @@ def _request_id(scope: Scope) -> str:
 
 
 def _tell(scope: Scope, seen: Seen) -> None:
+    if seen.route not in UNCOUNTED:
+        labels = (seen.method, seen.route, str(seen.status))
+        metrics.REQUESTS.labels(*labels).inc()
+        metrics.LATENCY.labels(*labels).observe(seen.milliseconds)
     if seen.route in UNSEEN or not logger.isEnabledFor(logging.INFO):
         return
     facts: dict[str, Any] = {"method": seen.method, "route": seen.route, "status": seen.status, **seen.ids}

@@ -29,6 +29,17 @@ VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
 STATE_DIR = Path(env_str("WEFT_STATE_DIR", ".weft")).resolve()
 
+
+def _part() -> str:
+    """What this process is, by how it was started: web, worker, beat, or other."""
+    words = [Path(word).name for word in sys.argv[:3]]
+    if words[0] == "uvicorn":
+        return "web"
+    return next((word for word in words if word in ("web", "worker", "beat")), "other")
+
+
+PART = _part()
+
 # --- who may talk to us ----------------------------------------------------------------------------------------------
 # `manage.py up` writes a key of its own under .weft; a deployment sets SECRET_KEY.
 SECRET_KEY = env_str("SECRET_KEY", "development-only-key-never-used-outside-a-checkout-of-the-source")
@@ -184,13 +195,9 @@ DATABASE_CONNECTIONS = {
 }
 
 
-def _part() -> str:
-    """What this process is, by how it was started; PostgreSQL shows it to operators and to `manage.py doctor`."""
-    words = [Path(word).name for word in sys.argv[:3]]
-    part = (
-        "web" if words[0] == "uvicorn" else next((word for word in words if word in ("web", "worker", "beat")), "other")
-    )
-    return f"weft {part} {os.getpid()}@{socket.gethostname()}"[:63]
+def _shown_as() -> str:
+    """This process, as PostgreSQL shows it to operators and to `manage.py doctor`."""
+    return f"weft {PART} {os.getpid()}@{socket.gethostname()}"[:63]
 
 
 def _database(uri: str) -> dict[str, Any]:
@@ -205,7 +212,7 @@ def _database(uri: str) -> dict[str, Any]:
         "PASSWORD": str(parts.pop("password", "")),
         "HOST": str(parts.pop("host", "")),
         "PORT": str(parts.pop("port", "")),
-        "OPTIONS": {**DATABASE_CONNECTIONS, "application_name": _part(), **parts, "pool": DATABASE_POOL},
+        "OPTIONS": {**DATABASE_CONNECTIONS, "application_name": _shown_as(), **parts, "pool": DATABASE_POOL},
         "DISABLE_SERVER_SIDE_CURSORS": DATABASE_TRANSACTION_POOLING,
     }
 
@@ -348,6 +355,11 @@ SPECTACULAR_SETTINGS = {
         "config.schema.finish",
     ],
 }
+
+# --- metrics: docs/observability.md ----------------------------------------------------------------------------------
+METRIC_PREFIX = env_str("METRIC_PREFIX", "lg_api_")
+# Where the server's processes on this machine count; None in all other processes, which count for themselves.
+METRICS_DIR = None if PART == "other" else Path(env_str("METRICS_DIR", str(STATE_DIR / "metrics"))).resolve()
 
 # --- the log: docs/observability.md ----------------------------------------------------------------------------------
 LOG_JSON = env_bool("LOG_JSON")

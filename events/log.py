@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from django.conf import settings
 from redis.exceptions import RedisError
 
+from config import metrics
 from events import bell, scripts
 from events.connection import client, script
 from events.reading import reader
@@ -85,6 +86,8 @@ async def append(stream: str, run_id: str, parts: Sequence[Part], *, turn: Turn 
     written: bytes | None = await script(scripts.APPEND)(keys=[*keys, f"{keys[0]}:{run_id}"], args=arguments)
     if written is None:
         raise Superseded
+    metrics.APPENDS.inc()
+    metrics.PARTS.inc(len(parts))
     return written.decode()
 
 
@@ -136,7 +139,7 @@ async def follow(stream: str, after: str, idle: float) -> AsyncIterator[list[Par
     while Redis is away, so that whoever follows can look at something else.
     """
     limit = FIRST_PAGE
-    async with bell.listening(stream, after) as listener, _nudged_every(idle, listener):
+    async with bell.listening(stream, after) as listener, _viewing(idle, listener):
         bell.switchboard().look_for_ever(_news)
         while True:
             listener.clear()
@@ -204,8 +207,8 @@ def _next_limit(parts: Sequence[Part]) -> int:
 
 
 @asynccontextmanager
-async def _nudged_every(seconds: float, listener: bell.Listener) -> AsyncIterator[None]:
-    """A timer and no more: a timeout for each wait would cost an idle viewer most of what it costs."""
+async def _viewing(seconds: float, listener: bell.Listener) -> AsyncIterator[None]:
+    """Count a viewer and nudge it by a timer: a timeout for each wait would cost an idle one most of what it costs."""
     loop = asyncio.get_running_loop()
     timer: asyncio.TimerHandle
 
@@ -216,7 +219,8 @@ async def _nudged_every(seconds: float, listener: bell.Listener) -> AsyncIterato
 
     timer = loop.call_later(seconds, nudge)
     try:
-        yield
+        with metrics.VIEWERS.track_inprogress():
+            yield
     finally:
         timer.cancel()
 

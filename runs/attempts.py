@@ -12,12 +12,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
+from django.utils import timezone
 
-from config import logs, loop
+from config import logs, loop, metrics
 from config.database import drop_dead_connections
 from runs.conclusion import conclude
 from runs.dispatch import lease
-from runs.execution import Execution, Outcome, execute
+from runs.execution import Execution, Outcome, Stop, execute
 from runs.leases import watch
 from runs.models import Run
 
@@ -32,6 +33,8 @@ class Slots:
         self.free = size
         self.freed = threading.Event()  # set whenever one is given back
         self.lock = threading.Lock()
+        metrics.WORKERS_MAX.set(size)
+        metrics.WORKERS_AVAILABLE.set(size)
 
     def take(self) -> bool:
         """Take one; False when none is free."""
@@ -39,12 +42,16 @@ class Slots:
             if not self.free:
                 return False
             self.free -= 1
-            return True
+        metrics.WORKERS_ACTIVE.inc()
+        metrics.WORKERS_AVAILABLE.dec()
+        return True
 
     def give_back(self) -> None:
         """Give back one that was taken."""
         with self.lock:
             self.free += 1
+        metrics.WORKERS_ACTIVE.dec()
+        metrics.WORKERS_AVAILABLE.inc()
         self.freed.set()
 
 
@@ -63,7 +70,10 @@ def attempt(run_id: UUID) -> None:
         run = _claim(run_id)
         if run:
             with logs.bound(**_shown(run)), watch().holding(run, claimed) as execution:
-                _conclude(execution, loop.run_on(execution.loop, execute(execution)))
+                _count_start(run)
+                outcome = loop.run_on(execution.loop, execute(execution))
+                _conclude(execution, outcome)
+                _count_end(run, outcome)
     finally:
         connection.close()
         slots().give_back()
@@ -90,6 +100,21 @@ def _shown(run: Run) -> dict[str, Any]:
         "attempt": run.attempt,
         **({"request_id": request_id} if request_id else {}),
     }
+
+
+def _count_start(run: Run) -> None:
+    if run.attempt == 1 and run.started_at:
+        waited = (run.started_at - run.created_at).total_seconds()
+        metrics.RUN_WAIT.labels(run.graph_id).observe(waited)
+
+
+def _count_end(run: Run, outcome: Outcome) -> None:
+    metrics.ATTEMPTS.labels(outcome.status).inc()
+    if outcome.status == Stop.LEASE_LOST:
+        metrics.LEASES_LOST.labels("worker").inc()
+    elif outcome.status not in (Stop.DRAIN, Stop.RETRY) and run.started_at:
+        seconds = max(0.0, (timezone.now() - run.started_at).total_seconds())
+        metrics.RUN_DURATION.labels(run.graph_id, outcome.status).observe(seconds)
 
 
 def _conclude(execution: Execution, outcome: Outcome) -> None:

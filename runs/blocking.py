@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 from django.utils import timezone
 
-from config import loop
+from config import loop, metrics
 from runs.execution import Execution
 from runs.leases import watch
 from runs.models import Run
@@ -124,6 +124,7 @@ class BlockWatch:
         note, pulse.note = pulse.note, None
         seconds = (pulse.answered or time.monotonic()) - pulse.since
         self.seconds += seconds
+        metrics.LOOP_STALLS.observe(seconds * 1000)
         logger.warning("Run %s blocked its loop for %.1f s in all", note.execution.run.run_id, seconds)
         note.keep(seconds)
 

@@ -9,7 +9,7 @@ import time
 from django.conf import settings
 from django.db.models.functions import Now
 
-from config import loop
+from config import loop, metrics
 from runs.conclusion import conclude
 from runs.dispatch import lease
 from runs.execution import Execution, Outcome, abandoned_outcome
@@ -25,6 +25,7 @@ def take_back_expired() -> None:
     expired = Run.objects.filter(status=RunStatus.RUNNING, lease_expires_at__lt=Now()).order_by("lease_expires_at")
     for run in expired[:LIMIT]:
         logger.warning("Run %s: worker %s let its lease run out in attempt %d", run.pk, run.worker, run.attempt)
+        metrics.LEASES_LOST.labels("sweeper").inc()
         if run.cancel_action:
             _end(run, run.cancel_action, run.cancel_reason)
         elif run.attempt - run.handed_back >= settings.BG_JOB_MAX_RETRIES:

@@ -1,10 +1,11 @@
-"""/threads/{thread_id}/runs and /runs, in the order of the API reference."""
+"""/metrics, /threads/{thread_id}/runs and /runs, in the order of the API reference."""
 
 from django.urls import path
 
-from runs import live, search, thread_stream, views
+from runs import live, metrics, search, thread_stream, views
 
 urlpatterns = [
+    path("metrics", metrics.Metrics.as_view()),
     path("threads/<str:thread_id>/runs", views.ThreadRuns.as_view()),
     path("threads/<str:thread_id>/runs/stream", live.stream_thread_run),
     path("threads/<str:thread_id>/runs/wait", live.wait_thread_run),

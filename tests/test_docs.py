@@ -15,6 +15,7 @@ API = (
     "store",
     "webhooks",
     "ok",
+    "metrics",
     "info",
     "docs",
     "openapi.json",

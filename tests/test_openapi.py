@@ -106,7 +106,6 @@ NOT_YET = {
     "POST /mcp/",
     "GET /mcp/",
     "DELETE /mcp/",
-    "GET /metrics",
 }
 QUERY = {
     "GET /store/items": {"namespace", "key", "refresh_ttl"},

@@ -8,6 +8,7 @@ from django.conf import settings
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config import metrics
 from webhooks.models import GIVE_UP_AFTER, WebhookDelivery, WebhookEndpoint
 from webhooks.sending import GONE, Attempt
 
@@ -28,6 +29,7 @@ def receiver_of(delivery: WebhookDelivery) -> WebhookEndpoint | None:
 
 def record(delivery: WebhookDelivery, endpoint: WebhookEndpoint | None, attempt: Attempt) -> None:
     """Write the attempt down and do what follows from it."""
+    metrics.WEBHOOKS.labels(attempt.failure or "delivered").inc()
     document = attempt.document()
     if not attempt.failure:
         delivery.delivered(document)
