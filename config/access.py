@@ -4,13 +4,15 @@ import logging
 import re
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from django.urls import ResolverMatch
 
-from config import logs, metrics
+from config import logs, metrics, tracing
 from config.headers import logged
 from config.http import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,14 +53,16 @@ def observed(app: ASGIApp) -> ASGIApp:
                 seen.status = message["status"]
             await send(message)
 
-        try:
-            return await app(scope, receive, noting)
-        except Exception:
-            seen.status = 500
-            raise
-        finally:
-            seen.milliseconds = (time.perf_counter() - started) * 1000
-            _tell(scope, seen)
+        with _span(scope, seen):
+            try:
+                await app(scope, receive, noting)
+            except Exception:
+                seen.status = 500
+                raise
+            finally:
+                seen.milliseconds = (time.perf_counter() - started) * 1000
+                _tell(scope, seen)
+        return None
 
     return observing
 
@@ -86,6 +90,21 @@ def _request_id(scope: Scope) -> str:
     made = str(uuid.uuid4())
     scope["headers"] = [*scope["headers"], (REQUEST_ID, made.encode())]
     return made
+
+
+@contextmanager
+def _span(scope: Scope, seen: Seen) -> Iterator[None]:
+    """The request's span, where traces are asked for."""
+    if tracing.otel is None or scope["path"] in UNCOUNTED:
+        yield
+        return
+    headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
+    with tracing.request_span(seen.method, headers) as span:
+        try:
+            yield
+        finally:
+            facts = {"http.route": seen.route, "http.response.status_code": seen.status}
+            tracing.close(span, f"{seen.method} {seen.route}", facts, failed=seen.status >= 500)
 
 
 def _tell(scope: Scope, seen: Seen) -> None:

@@ -361,6 +361,11 @@ METRIC_PREFIX = env_str("METRIC_PREFIX", "lg_api_")
 # Where the server's processes on this machine count; None in all other processes, which count for themselves.
 METRICS_DIR = None if PART == "other" else Path(env_str("METRICS_DIR", str(STATE_DIR / "metrics"))).resolve()
 
+# --- traces: docs/observability.md -----------------------------------------------------------------------------------
+# The addresses themselves are read by OpenTelemetry's own code.
+OTEL_EXPORTS = bool(env_str("OTEL_EXPORTER_OTLP_ENDPOINT", env_str("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")))
+OTEL_ENABLED = PART != "other" and env_bool("OTEL_ENABLED", default=OTEL_EXPORTS)
+
 # --- the log: docs/observability.md ----------------------------------------------------------------------------------
 LOG_JSON = env_bool("LOG_JSON")
 # Only for somebody who looks: lines that go to a file or a collector stay plain.

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from accounts.callers import Caller
 from assistants.models import Assistant
+from config import tracing
 from config.errors import BadRequest
 from runs.models import EVENT_STREAMING
 from threads.models import Thread
@@ -111,6 +112,7 @@ def _asked(body: dict[str, Any], caller: Caller) -> dict[str, Any]:
     return {
         **asked,
         **caller.auth_configurable(),
+        **tracing.carried(),
         "langgraph_request_id": caller.request_id or None,
         "__request_start_time_ms__": int(time.time() * 1000),
         "__after_seconds__": body.get("after_seconds", 0),

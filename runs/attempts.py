@@ -14,13 +14,13 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from config import logs, loop, metrics
+from config import logs, loop, metrics, tracing
 from config.database import drop_dead_connections
 from runs.conclusion import conclude
 from runs.dispatch import lease
 from runs.execution import Execution, Outcome, Stop, execute
 from runs.leases import watch
-from runs.models import Run
+from runs.models import Run, RunStatus
 
 logger = logging.getLogger(__name__)
 RETRY_SECONDS = 0.5
@@ -69,14 +69,25 @@ def attempt(run_id: UUID) -> None:
         claimed = time.monotonic()
         run = _claim(run_id)
         if run:
-            with logs.bound(**_shown(run)), watch().holding(run, claimed) as execution:
-                _count_start(run)
-                outcome = loop.run_on(execution.loop, execute(execution))
-                _conclude(execution, outcome)
-                _count_end(run, outcome)
+            with logs.bound(**_shown(run)):
+                _execute(run, claimed)
     finally:
         connection.close()
         slots().give_back()
+
+
+def _execute(run: Run, claimed: float) -> None:
+    _count_start(run)
+    about = {**_shown(run), "graph_id": run.graph_id}
+    with (
+        tracing.run_span(run.kwargs["config"]["configurable"], about) as span,
+        watch().holding(run, claimed) as execution,
+    ):
+        outcome = loop.run_on(execution.loop, execute(execution))
+        _conclude(execution, outcome)
+        failed = outcome.status in (RunStatus.ERROR, RunStatus.TIMEOUT)
+        tracing.close(span, f"run {run.graph_id}", {"weft.outcome": outcome.status}, failed=failed)
+    _count_end(run, outcome)
 
 
 def _claim(run_id: UUID) -> Run | None:

@@ -22,7 +22,7 @@ from redis.exceptions import RedisError
 
 from accounts.callers import user_from
 from assistants.graphs import open_graph, stream_transformers
-from config import dialect, loop
+from config import dialect, loop, tracing
 from events import log
 from events.writer import LogWriter
 from runs.envelopes import PROTOCOL, Envelopes, stream_envelopes
@@ -312,6 +312,8 @@ def stream_arguments(run: Run, graph: Pregel[Any, Any, Any, Any]) -> dict[str, A
     kwargs = run.kwargs
     config = runtime_config(run)
     context = context_for(graph, kwargs.get("context") or {}, config)
+    if callbacks := tracing.callbacks():
+        config = {**config, "callbacks": callbacks}
     arguments = {
         "input": graph_input(kwargs),
         "config": config,
