@@ -5,15 +5,21 @@ import json
 import signal
 import sys
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from bench import measure, report, rows
+from bench import measure, report, rows, store
 from bench.measure import Measurement
 from bench.server import BenchFailed, running
 
 # Nothing here takes nearly as long.
 LIMIT_SECONDS = 900
+SECTIONS: dict[str, Mapping[str, Callable[[Measurement], None]]] = {
+    "runs": measure.SECTIONS,
+    "rows": rows.SECTIONS,
+    "store": store.SECTIONS,
+}
 
 
 def main() -> int:
@@ -24,11 +30,10 @@ def main() -> int:
         signal.signal(signum, _asked_to_stop)
     signal.alarm(LIMIT_SECONDS)
     _say("starting PostgreSQL, Redis, web, worker and beat")
-    with running() as server:
+    with running(options.keep) as server:
         found = report.machine(server)
         bench = Measurement(server, measure.QUICK if options.quick else measure.FULL, [], {})
-        sections = rows.SECTIONS if options.what == "rows" else measure.SECTIONS
-        for name, section in sections.items():
+        for name, section in SECTIONS[options.what].items():
             if not options.only or name in options.only:
                 _say(name)
                 section(bench)
@@ -41,13 +46,15 @@ def main() -> int:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", choices=["runs", "rows"], default="runs", help="runs, or reads of many rows")
+    parser.add_argument("what", nargs="?", choices=list(SECTIONS), default="runs", help="what is measured")
     parser.add_argument("--quick", action="store_true", help="a short version, good for a look only")
-    parser.add_argument("--only", nargs="+", choices=list(measure.SECTIONS), help="these sections of `runs`")
+    parser.add_argument("--only", nargs="+", metavar="SECTION", help="these sections only")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="where the database stays, filled, for the next time")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     options = parser.parse_args()
-    if options.what == "rows" and options.only:
-        parser.error("--only chooses sections of `runs`")
+    unknown = set(options.only or ()) - set(SECTIONS[options.what])
+    if unknown:
+        parser.error(f"{options.what} has no section {', '.join(sorted(unknown))}")
     return options
 
 

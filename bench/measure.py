@@ -184,6 +184,11 @@ def remarks(facts: dict[str, float]) -> list[str]:
     said = []
     if "idle_cpu_percent" in facts:
         said.append(f"Idle, all parts together use {facts['idle_cpu_percent']:.1f} % of one core.")
+    recalls = {name: share for name, share in facts.items() if name.startswith("recall")}
+    if recalls:
+        said.append(
+            "Of the ten nearest are found: " + "; ".join(f"{n[8:]} {share:.3f}" for n, share in recalls.items())
+        )
     if "viewers_megabytes" in facts:
         said.append(
             f"1,000 open streams take {facts['viewers_megabytes']:.0f} MB of the web process and, idle,"

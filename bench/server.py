@@ -53,11 +53,13 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A server that answers; nothing of it is left afterwards. Raises BenchFailed when it does not start."""
-    state = Path(tempfile.mkdtemp(prefix="weft-bench-"))
+def running(keep: Path | None = None) -> Iterator[Server]:
+    """A server that answers; nothing of it is left but `keep`. Raises BenchFailed when it does not start."""
+    state = keep.absolute() if keep else Path(tempfile.mkdtemp(prefix="weft-bench-"))
+    state.mkdir(exist_ok=True)
     with ExitStack() as stack:
-        stack.callback(shutil.rmtree, state, ignore_errors=True)
+        if not keep:
+            stack.callback(shutil.rmtree, state, ignore_errors=True)
         try:
             server = Server(state, _free_port())
             _start_postgres(server, stack)
@@ -93,8 +95,8 @@ def _manage(*arguments: str) -> tuple[str, ...]:
 
 def _start_postgres(server: Server, stack: ExitStack) -> None:
     setup = embedded.postgres_setup(server.state)
-    assert setup
-    _finish(server, setup)
+    if setup:
+        _finish(server, setup)
     found = embedded.postgres_server(server.state)
     stack.callback(found.clear)
     process = _start(server, stack, found.program)

@@ -19,6 +19,7 @@ from config.project import ProjectError, project
 
 SWEEP_MINUTES = 5.0
 MOST_DIMENSIONS = 16_000  # what a pgvector column takes
+MOST_INDEXED = 4_000  # what an index of half-precision vectors takes
 
 
 class EmbeddingFailed(ApiError):
@@ -29,12 +30,27 @@ class EmbeddingFailed(ApiError):
 
 
 @dataclass(frozen=True)
+class Hnsw:
+    """pgvector's index: neighbours of a vector, candidates when one is added, and candidates of a search."""
+
+    m: int = 16
+    ef_construction: int = 64
+    ef_search: int = 400
+
+    @property
+    def name(self) -> str:
+        """Of the index in the database; another when it has to be built anew."""
+        return f"store_vectors_hnsw_{self.m}_{self.ef_construction}"
+
+
+@dataclass(frozen=True)
 class StoreSettings:
     """The section. `index` is what langgraph's store takes; `path` names a store of the project's own."""
 
     ttl: TTLConfig
     sweep_minutes: float = SWEEP_MINUTES
     index: PostgresIndexConfig | None = None
+    hnsw: Hnsw | None = None
     path: str | None = None
 
 
@@ -54,6 +70,7 @@ def store_settings() -> StoreSettings:
         ),
         sweep_minutes=_minutes(ttl, "sweep_interval_minutes") or SWEEP_MINUTES,
         index=_index(_object(section, "index")) if path is None else None,
+        hnsw=hnsw(),
         path=path,
     )
 
@@ -63,6 +80,28 @@ def dimensions() -> int | None:
     section = project().store
     index = _object(section, "index")
     return _dims(index) if index and section.get("path") is None else None
+
+
+def hnsw() -> Hnsw | None:
+    """How the vectors are indexed; None when they are not. Imports nothing. Raises ProjectError."""
+    dims = dimensions()
+    if not dims:
+        return None
+    given = _object(project().store["index"], "ann_index_config")
+    kind = given.get("kind", "hnsw" if dims <= MOST_INDEXED else "flat")
+    if kind == "flat":
+        return None
+    if kind != "hnsw" or dims > MOST_INDEXED:
+        raise ProjectError(f"store.index.ann_index_config.kind must be flat, or hnsw for up to {MOST_INDEXED} dims.")
+    usual = Hnsw()
+    found = Hnsw(
+        m=_whole(given, "m", usual.m, 2, 100),
+        ef_construction=_whole(given, "ef_construction", usual.ef_construction, 4, 1000),
+        ef_search=_whole(given, "ef_search", usual.ef_search, 1, 1000),
+    )
+    if found.ef_construction < 2 * found.m:
+        raise ProjectError("store.index.ann_index_config.ef_construction must be at least twice m.")
+    return found
 
 
 class CheckedEmbeddings(Embeddings):
@@ -106,7 +145,7 @@ def _index(section: dict[str, Any]) -> PostgresIndexConfig | None:
     dims, fields = _dims(section), section.get("fields") or ["$"]
     if not isinstance(fields, list) or not all(isinstance(field, str) for field in fields):
         raise ProjectError("store.index.fields must be an array of field paths.")
-    # No approximate index: a search is exact within its namespace and filter, so it would only slow down writes.
+    # langgraph neither makes nor asks an index of its own: see tables.py and meaning.py.
     return PostgresIndexConfig(
         dims=dims,
         embed=CheckedEmbeddings(_embeddings(section.get("embed")), dims),
@@ -142,6 +181,13 @@ def _object(section: dict[str, Any], key: str) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ProjectError(f"store.{key} must be an object.")
     return found
+
+
+def _whole(section: dict[str, Any], key: str, usual: int, least: int, most: int) -> int:
+    given = section.get(key, usual)
+    if not isinstance(given, int) or isinstance(given, bool) or not least <= given <= most:
+        raise ProjectError(f"store.index.ann_index_config.{key} must be a whole number from {least} to {most}.")
+    return given
 
 
 def _minutes(section: dict[str, Any], key: str) -> float | None:

@@ -8,14 +8,18 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, Result, SearchOp
+from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, Result, SearchItem, SearchOp, TTLConfig
 from langgraph.store.postgres import AsyncPostgresStore
+from langgraph.store.postgres.base import PostgresIndexConfig
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
 
 from config import dialect, outage
 from config.database import AsyncPool
 from config.errors import BadRequest
 from config.loop import at_home
-from store import queries
+from store import meaning, queries
+from store.configuration import Hnsw
 
 MOST_LABELS = 20
 # Namespace, key and field path are one entry of a b-tree, which takes 2,700 bytes.
@@ -40,9 +44,17 @@ class ItemStore(AsyncPostgresStore):
     fails as a whole. `living` gives the pool there is now, which after an outage is another one.
     """
 
-    def __init__(self, pool: AsyncPool, living: Callable[[], Awaitable[AsyncPool]], **options: Any) -> None:
-        super().__init__(pool, **options)
-        self.living = living
+    def __init__(
+        self,
+        pool: AsyncPool,
+        living: Callable[[], Awaitable[AsyncPool]],
+        *,
+        index: PostgresIndexConfig | None,
+        ttl: TTLConfig,
+        hnsw: Hnsw | None,
+    ) -> None:
+        super().__init__(pool, index=index, ttl=ttl)
+        self.living, self.hnsw = living, hnsw
 
     async def abatch(self, ops: Iterable[Op]) -> list[Result]:
         """Carry out the operations, or none. Raises UnfitItem, UnsupportedFilter and EmbeddingFailed."""
@@ -65,9 +77,33 @@ class ItemStore(AsyncPostgresStore):
         return found
 
     def _prepare_batch_search_queries(self, search_ops: Sequence[tuple[int, SearchOp]]) -> Any:
-        texts = [(index, op.query) for index, (_, op) in enumerate(search_ops) if op.query and self.index_config]
-        semantic = {index for index, _ in texts}
-        return [queries.search(op, semantic=index in semantic) for index, (_, op) in enumerate(search_ops)], texts
+        return [queries.search(op) for _, op in search_ops], []
+
+    async def _batch_search_ops(
+        self, search_ops: Sequence[tuple[int, SearchOp]], results: list[Result], cur: AsyncCursor[DictRow]
+    ) -> None:
+        meant = [(index, op) for index, op in search_ops if op.query and self.embeddings]
+        await super()._batch_search_ops([pair for pair in search_ops if pair not in meant], results, cur)
+        if meant and self.embeddings:
+            vectors = await self.embeddings.aembed_documents([str(op.query) for _, op in meant])
+            for (index, op), vector in zip(meant, vectors, strict=True):
+                results[index] = [_found(row) for row in await self._nearest(op, vector, cur)]
+
+    async def _nearest(self, op: SearchOp, vector: list[float], cur: AsyncCursor[DictRow]) -> list[DictRow]:
+        """The rows of a search by meaning: all are measured if they are few, else the index is asked."""
+        await cur.execute(*meaning.few(op, vector))
+        rows = await cur.fetchall()
+        if rows[0]["number"] <= meaning.MOST_MEASURED:
+            return [row for row in rows if row["key"] is not None]
+        if self.hnsw and op.limit + op.offset <= meaning.DEEPEST:
+            async with cur.connection.transaction():
+                await cur.execute(meaning.SETTINGS, [str(self.hnsw.ef_search)])
+                await cur.execute(*meaning.near(op, vector))
+                rows = await cur.fetchall()
+            if len(rows) == op.limit:
+                return rows
+        await cur.execute(*meaning.every(op, vector))
+        return await cur.fetchall()
 
     def _get_batch_list_namespaces_queries(self, list_ops: Sequence[tuple[int, ListNamespacesOp]]) -> Any:
         return [queries.namespaces(op) for _, op in list_ops]
@@ -82,6 +118,17 @@ class ItemStore(AsyncPostgresStore):
         if self.index_config:
             before.append(queries.forget_vectors(prefixes, keys))
         return [*before, *written], embedding
+
+
+def _found(row: DictRow) -> SearchItem:
+    return SearchItem(
+        namespace=tuple(row["prefix"].split(".")),
+        key=row["key"],
+        value=row["value"],
+        created_at=row["created_at"],
+        updated_at=row["updated_at"],
+        score=row["score"],
+    )
 
 
 def _fit(op: Op) -> Op:

@@ -26,7 +26,8 @@ async def open_store() -> BaseStore:
     current = store_settings()
     if current.path is not None:
         return await loop.at_home(_open_custom(current.path)) if _custom is None else _custom
-    return ItemStore(await loop.at_home(_open_pool()), _open_pool, index=current.index, ttl=current.ttl)
+    pool = await loop.at_home(_open_pool())
+    return ItemStore(pool, _open_pool, index=current.index, ttl=current.ttl, hnsw=current.hnsw)
 
 
 async def close() -> None:

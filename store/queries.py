@@ -8,7 +8,6 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from langgraph.store.base import ListNamespacesOp, SearchOp
-from langgraph.store.postgres.base import PLACEHOLDER
 
 from config import dialect
 from config.errors import BadRequest
@@ -19,11 +18,6 @@ MOST_CONDITIONS = 200
 ROW = "store.prefix, store.key, store.value, store.created_at, store.updated_at"
 LIVE = "(store.expires_at IS NULL OR store.expires_at > now())"
 NEWEST = "store.updated_at DESC, store.prefix, store.key"
-# The best of an item's vectors counts; an item without any comes after all that have one.
-BEST = (
-    " LEFT JOIN LATERAL (SELECT min(v.embedding <=> %s::vector) AS distance FROM store_vectors v"
-    " WHERE v.prefix = store.prefix AND v.key = store.key) best ON true"
-)
 # What somebody else has locked is being written or refreshed already: to wait for it could be to wait for ever.
 REFRESHED = """
 , due AS (
@@ -52,44 +46,44 @@ def get(prefix: str, keys: Sequence[str], refresh: Sequence[bool]) -> Condition:
     return text, [list(keys), list(refresh), prefix]
 
 
-def search(op: SearchOp, *, semantic: bool) -> Condition:
-    """The items below a namespace that match the filter: nearest first when `semantic`, else newest first.
-
-    Raises UnsupportedFilter.
-    """
-    conditions = [(LIVE, []), *_below(op.namespace_prefix), *_filters(op.filter or {})]
-    where, parameters = _all(conditions)
-    score, order, tables = "NULL::float8", NEWEST, "store"
-    if semantic:
-        score, order, tables = "1 - best.distance", f"best.distance ASC NULLS LAST, {NEWEST}", f"store{BEST}"
-        parameters = [PLACEHOLDER, *parameters]
+def search(op: SearchOp) -> Condition:
+    """The items below a namespace that match the filter, newest first. Raises UnsupportedFilter."""
+    where, parameters = wanted(op)
     text = (
-        f"WITH found AS MATERIALIZED (SELECT {ROW}, {score} AS score, %s::bool AS refresh,"
-        f" row_number() OVER (ORDER BY {order}) AS place FROM {tables} WHERE {where}"
-        f" ORDER BY place LIMIT %s OFFSET %s){REFRESHED}"
-        " SELECT prefix, key, value, created_at, updated_at, score FROM found ORDER BY place"
+        f"WITH found AS MATERIALIZED (SELECT {ROW}, %s::bool AS refresh FROM store WHERE {where}"
+        f" ORDER BY {NEWEST} LIMIT %s OFFSET %s){REFRESHED}"
+        " SELECT prefix, key, value, created_at, updated_at, NULL::float8 AS score FROM found"
+        " ORDER BY found.updated_at DESC, found.prefix, found.key"
     )
     return text, [op.refresh_ttl, *parameters, op.limit, op.offset]
 
 
+def wanted(op: SearchOp) -> Condition:
+    """Whether an item is below the namespace and matches the filter. Raises UnsupportedFilter."""
+    return joined([(LIVE, []), *below(op.namespace_prefix), *_filters(op.filter or {})])
+
+
 def namespaces(op: ListNamespacesOp) -> Condition:
     """The namespaces that have items, cut to a depth, in the order of their labels."""
-    conditions: list[Condition] = [(LIVE, [])]
+    places: list[Condition] = [(LIVE, [])]
+    conditions: list[Condition] = []
     for match in op.match_conditions or ():
         path = [str(label) for label in match.path]
         if match.match_type == "prefix":
-            literal = path[: path.index("*")] if "*" in path else path
-            conditions += [*_below(literal), *_labels(path, "%s")]
+            places += below(path[: path.index("*")] if "*" in path else path)
+            conditions += _labels(path, "%s")
         else:
             conditions += _labels(path, "cardinality(labels) - %s")
-    where, parameters = _all(conditions)
+    (here, within), (where, parameters) = joined(places), joined(conditions)
     cut = "labels" if op.max_depth is None else f"labels[:{int(op.max_depth)}]"
+    # Each namespace is taken apart once, not once an item.
     text = (
-        f'SELECT DISTINCT {cut} COLLATE "C" AS truncated_prefix'
-        " FROM store, LATERAL (SELECT string_to_array(store.prefix, '.') AS labels) split"
+        f"WITH here AS MATERIALIZED (SELECT DISTINCT prefix FROM store WHERE {here})"
+        f' SELECT DISTINCT {cut} COLLATE "C" AS truncated_prefix'
+        " FROM here, LATERAL (SELECT string_to_array(here.prefix, '.') AS labels) split"
         f" WHERE {where} ORDER BY truncated_prefix LIMIT %s OFFSET %s"
     )
-    return text, [*parameters, op.limit, op.offset]
+    return text, [*within, *parameters, op.limit, op.offset]
 
 
 def forget_expired(prefixes: Sequence[str], keys: Sequence[str]) -> Condition:
@@ -110,13 +104,17 @@ def forget_vectors(prefixes: Sequence[str], keys: Sequence[str]) -> Condition:
     return text, [list(prefixes), list(keys)]
 
 
-def _below(labels: Sequence[str]) -> list[Condition]:
+def below(labels: Sequence[str], table: str = "store") -> list[Condition]:
     """Items of the namespace and of those below it, label by label: `user` is not below `use`."""
     if not labels:
         return []
     path = ".".join(labels)
-    escaped = path.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
-    return [("(store.prefix = %s OR store.prefix LIKE %s)", [path, f"{escaped}.%"])]
+    column = f"{table}.prefix"
+    # The bounds are for the index: one stretch of it, whose few strangers (`use-r`) the other conditions leave out.
+    bounds = f"{column} ~>=~ %s AND {column} ~<~ %s"
+    return [
+        (f"{bounds} AND ({column} = %s OR starts_with({column}, %s))", [path, f"{path}/", path, f"{path}."]),
+    ]
 
 
 def _labels(path: Sequence[str], place: str) -> list[Condition]:
@@ -141,14 +139,22 @@ def _matching(path: list[str], wanted: Any) -> Condition:
     if not isinstance(wanted, dict):
         return _equal(path, wanted)
     if any(key.startswith("$") for key in wanted):
-        return _all(_compared(path, operator, operand) for operator, operand in wanted.items())
+        return joined(_compared(path, operator, operand) for operator, operand in wanted.items())
     is_object: Condition = ("jsonb_typeof(store.value #> %s::text[]) = 'object'", [path])
-    return _all([is_object, *(_matching([*path, without_nul(key)], part) for key, part in wanted.items())])
+    return joined([is_object, *(_matching([*path, without_nul(key)], part) for key, part in wanted.items())])
 
 
 def _equal(path: list[str], wanted: Any) -> Condition:
     """What is missing counts as null."""
-    return "coalesce(store.value #> %s::text[], 'null') = %s::jsonb", [path, dialect.dumps_text(wanted)]
+    document = dialect.dumps_text(wanted)
+    same, parameters = "coalesce(store.value #> %s::text[], 'null') = %s::jsonb", [path, document]
+    if not isinstance(wanted, str | int | float) or document == "null":
+        return same, parameters
+    # Follows from the other, and is what the index of values can answer.
+    part: Any = wanted
+    for label in reversed(path):
+        part = {label: part}
+    return f"store.value @> %s::jsonb AND {same}", [dialect.dumps_text(part), *parameters]
 
 
 def _compared(path: list[str], operator: str, operand: Any) -> Condition:
@@ -184,7 +190,8 @@ def _number(operand: int | float | str) -> str | None:
     return repr(number) if math.isfinite(number) else None
 
 
-def _all(conditions: Iterable[Condition]) -> Condition:
+def joined(conditions: Iterable[Condition]) -> Condition:
+    """All of the conditions as one."""
     texts, parameters = [], []
     for text, values in conditions:
         texts.append(text)
