@@ -15,6 +15,8 @@ from django.http import HttpRequest, HttpResponseBase
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
 OURS = ("accounts", "assistants", "console", "crons", "runs", "store", "threads", "webhooks", "django_celery_beat")
+# What only an admin sees of them.
+WITHHELD = frozenset({"accounts.view_apikey", "accounts.view_tenant"})
 # What an operator may do beside looking: what the API's verbs for it are, but nothing that cannot be taken back, nor
 # anything that sends data elsewhere.
 OPERATING = frozenset(
@@ -92,5 +94,5 @@ def _includes(role: Role, permission: str) -> bool:
     if role == Role.ADMIN:
         return True
     app, _, verb = permission.partition(".")
-    looks = role >= Role.VIEWER and app in OURS and verb.startswith("view_")
+    looks = role >= Role.VIEWER and app in OURS and verb.startswith("view_") and permission not in WITHHELD
     return looks or (role >= Role.OPERATOR and permission in OPERATING)

@@ -20,7 +20,14 @@ from console import figures
 from runs.models import CancelAction, Run, RunStatus
 from threads.models import Thread, ThreadStatus
 
-RECORDS = ("assistants.assistant", "crons.cron", "threads.thread", "runs.run", "webhooks.webhookdelivery")
+RECORDS = (
+    "accounts.auditentry",
+    "assistants.assistant",
+    "crons.cron",
+    "threads.thread",
+    "runs.run",
+    "webhooks.webhookdelivery",
+)
 OTHER_HOST = re.compile(r"""(?:src|href|action|url\()\s*=?\s*["']?(?:https?:)?//""")
 
 
