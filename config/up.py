@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from config import embedded, ports, reachable, settings, state
+from config import embedded, exposure, ports, reachable, settings, state
 from config.document import FILE
 from config.environment import ConfigurationError, without_adopted
 from config.processes import Program
@@ -30,6 +30,7 @@ ANY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (told apart, n
 # Somebody waits at the terminal, and what a worker hands back goes on at the next start.
 GRACE, GRACE_SECONDS = "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS", "10"
 ADMIN_CREATED = "created the login admin"
+KEY = "weft_"  # how the line of a new API key begins
 
 
 class StartFailed(ConfigurationError):
@@ -43,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
         # Settings were read from another file; its variables must not stay.
         environment = {**without_adopted(), FILE: str(Path(options.config).resolve())}
         os.execve(sys.executable, [sys.executable, "-m", "config.up", *argv], environment)  # noqa: S606
+    _decide_auth(options)
     with state.locked(settings.STATE_DIR), ExitStack() as stack:
         ports.listen(options.host, options.port).close()
         addresses = stack.enter_context(state.addresses(settings.STATE_DIR))
@@ -80,12 +82,14 @@ class Up:
         names = ("DATABASE_URI", "REDIS_URI", "SECRET_KEY")
         state.write_addresses(self.addresses, {name: os.environ[name] for name in names if name in os.environ})
         password = secrets.token_urlsafe(12)
-        program = Program("prepare", (*MANAGE, "prepare"), env={"DJANGO_SUPERUSER_PASSWORD": password})
+        argv = (*MANAGE, "prepare", *(["--first-key"] if self.options.with_keys else []))
+        program = Program("prepare", argv, env={"DJANGO_SUPERUSER_PASSWORD": password})
         prepare = self.supervisor.begin(program)
         self._finish_graphs(graphs)
         self._finish(prepare, "Preparing the database and the pages", "The database cannot be prepared.")
         self._start_parts()
-        self._banner(password if any(ADMIN_CREATED in line for line in prepare.kept) else "")
+        key = next((line for line in prepare.kept if line.startswith(KEY)), "")
+        self._banner(password if any(ADMIN_CREATED in line for line in prepare.kept) else "", key)
 
     def clear(self) -> None:
         """Remove what stopped servers leave behind."""
@@ -170,7 +174,7 @@ class Up:
     def _workers(self) -> int:
         return int(self.options.workers) if self.options.n_jobs_per_worker else 0
 
-    def _banner(self, password: str) -> None:
+    def _banner(self, password: str, key: str) -> None:
         host = ANY_ADDRESS.get(self.options.host, self.options.host)
         url = f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
         login = (
@@ -180,6 +184,8 @@ class Up:
         )
         self.terminal.progress("Weft is ready.")
         rows = {"API": url, "docs": f"{url}/docs", "admin": f"{url}/admin/", "login": login}
+        if key:
+            rows["API key"] = f"{key}   (shown this once)"
         if not self._workers():
             rows["workers"] = "none here: runs wait for a worker started elsewhere"
         self.terminal.plain("")
@@ -213,12 +219,38 @@ class OpenQuestion:
         return answer.startswith(b"HTTP/1.1 200 ")
 
 
+def _decide_auth(options: argparse.Namespace) -> None:
+    """Whether callers need a key, by option or variable, or by asking at the terminal where they would not and anybody
+    could reach us. Raises Exposed.
+    """
+    auth = settings.WEFT_AUTH or (exposure.NONE if options.open else "")
+    if options.with_keys:
+        auth = exposure.KEYS
+    try:
+        exposure.check(options.host, auth, settings.LANGGRAPH_CONFIG_FILE)
+    except exposure.Exposed:
+        if not (sys.stdin.isatty() and _is_yes(f"Others can reach {options.host}. Ask callers for an API key? [Y/n] ")):
+            raise
+        auth, options.with_keys = exposure.KEYS, True
+    if auth:
+        os.environ["WEFT_AUTH"] = auth
+
+
+def _is_yes(question: str) -> bool:
+    try:
+        return input(question).strip().lower() in ("", "y", "yes")
+    except (EOFError, KeyboardInterrupt):
+        return False
+
+
 def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="manage.py up", description="Start everything in this terminal.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     parser.add_argument("--port", type=int, default=2024, help="port to listen on (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="worker processes (default: %(default)s)")
     parser.add_argument("--config", default="", help="the langgraph.json to serve (default: ./langgraph.json)")
+    parser.add_argument("--with-keys", action="store_true", help="ask callers for an API key; makes the first one")
+    parser.add_argument("--open", action="store_true", help="let everybody do everything, on any address")
     parser.add_argument("--access-log", action="store_true", help="print a line for each request")
     jobs = settings.N_JOBS_PER_WORKER
     parser.add_argument("--n-jobs-per-worker", type=int, default=jobs, help="runs a worker executes at a time")

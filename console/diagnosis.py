@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import connection
 from django.db.models.functions import Now
 
+from config import exposure
 from runs.models import Run, RunStatus
 
 POSTGRES = 150000  # 15, as server_version_num says it
@@ -163,6 +164,7 @@ def _redis(client: Any) -> Iterator[Finding]:
 
 
 def _settings() -> Iterator[Finding]:
+    yield _callers()
     lease, renewal = settings.RUN_LEASE_SECONDS, settings.RUN_LEASE_RENEWAL_SECONDS
     yield _wrong_unless(
         renewal * 2 <= lease,
@@ -177,6 +179,21 @@ def _settings() -> Iterator[Finding]:
         "sweep",
         f"every {sweep:g} s",
         "Lost runs are found later than their lease runs out: lower RUN_SWEEP_SECONDS.",
+    )
+
+
+def _callers() -> Finding:
+    if exposure.has_custom_auth(settings.LANGGRAPH_CONFIG_FILE):
+        return Finding("callers", "known by auth.path")
+    if settings.WEFT_AUTH:
+        known = settings.WEFT_AUTH == exposure.KEYS
+        return Finding("callers", "known by API keys" if known else "everybody may do everything, as WEFT_AUTH says")
+    return Finding(
+        "callers",
+        "everybody may do everything",
+        "Fine on this machine alone, and `manage.py web` sees to that; a uvicorn started by hand does not: set"
+        " WEFT_AUTH=keys there.",
+        serious=False,
     )
 
 

@@ -9,7 +9,7 @@ from rest_framework.exceptions import APIException
 
 from accounts import issuing
 from accounts.audit import Actor
-from accounts.models import ActorKind, ApiKey, Tenant
+from accounts.models import ActorKind, ApiKey, KeyState, Tenant
 
 BY = Actor("manage.py apikey", ActorKind.SYSTEM)
 PREFIX_LENGTH = len("weft_") + issuing.NAME_LENGTH
@@ -31,6 +31,7 @@ class Command(BaseCommand):
         create.add_argument("--days", type=float, help="how long it is good (default: for ever)")
         create.add_argument("--requests-per-second", type=float, help="a limit of its own, beside the tenant's")
         create.add_argument("--burst", type=int, help="requests it may make at once")
+        create.add_argument("--unless-any", action="store_true", help="make none when there is an active one")
         verbs.add_parser("list", help="show what is known of all keys")
         rotate = verbs.add_parser("rotate", help="make a successor and print it, this once")
         rotate.add_argument("prefix", help="how the key begins: weft_ and 8 characters")
@@ -47,6 +48,8 @@ class Command(BaseCommand):
             raise CommandError(str(refused.detail)) from None
 
     def _create(self, options: dict[str, Any]) -> None:
+        if options["unless_any"] and any(key.state == KeyState.ACTIVE for key in ApiKey.objects.all()):
+            return
         days = options["days"]
         self._print(
             issuing.create_key(

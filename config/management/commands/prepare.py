@@ -8,7 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.management import call_command
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandParser
 
 from config import reachable
 from config.up import ADMIN_CREATED
@@ -20,6 +20,10 @@ class Command(BaseCommand):
     help = "Migrate the database, collect static files, create the first login."
     requires_system_checks = ["timing"]
 
+    def add_arguments(self, parser: CommandParser) -> None:
+        """What more to make."""
+        parser.add_argument("--first-key", action="store_true", help="make an API key if there is none, and print it")
+
     def handle(self, *args: Any, **options: Any) -> None:
         """Do all three. Raises ConfigurationError when PostgreSQL does not answer."""
         reachable.check_postgres(settings.DATABASE_URI)
@@ -27,6 +31,8 @@ class Command(BaseCommand):
         collect_static()
         if create_admin(os.environ.get("DJANGO_SUPERUSER_PASSWORD", "")):
             self.stdout.write(ADMIN_CREATED)
+        if options["first_key"]:
+            call_command("apikey", "create", "first key", "--unless-any", stdout=self.stdout, stderr=self.stderr)
 
 
 def collect_static() -> None:

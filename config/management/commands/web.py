@@ -8,7 +8,7 @@ import uvicorn
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandParser
 
-from config import ports, reachable
+from config import exposure, ports, reachable
 from config.environment import ConfigurationError
 from config.impatience import ImpatientProtocol
 
@@ -26,10 +26,16 @@ class Command(BaseCommand):
         """Where to listen."""
         parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
         parser.add_argument("--port", type=int, default=2024, help="port to listen on (default: %(default)s)")
+        parser.add_argument("--open", action="store_true", help="let everybody do everything, on any address")
         parser.add_argument("--access-log", action="store_true", help="print a line for each request")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Run the server. Raises ConfigurationError when the port is taken or PostgreSQL does not answer."""
+        """Run the server.
+
+        Raises ConfigurationError when nobody would be asked who they are, the port is taken or PostgreSQL is away.
+        """
+        auth = settings.WEFT_AUTH or (exposure.NONE if options["open"] else "")
+        exposure.check(options["host"], auth, settings.LANGGRAPH_CONFIG_FILE)
         listener = ports.listen(options["host"], options["port"])
         reachable.check_postgres(settings.DATABASE_URI)
         reachable.note_redis(settings.REDIS_URI)
