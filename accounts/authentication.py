@@ -73,23 +73,23 @@ def is_open(scope: AsgiScope) -> bool:
     if scope["type"] != "http":
         return False
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-    if path in OPEN or path.startswith((*settings.PAGES_PREFIXES, settings.STATIC_URL)):
+    if path in OPEN or path.startswith((*settings.PAGES_PREFIXES, settings.STATIC_PATH)):
         return True
     return scope["method"] == "GET" and path.startswith(OPEN_TO_GET)
 
 
 def authenticated(app: ASGIApp, *, guarded: bool = True) -> ASGIApp:
-    """`app`, reached only by callers who are known, with the caller in the scope.
+    """`app`, reached only by callers who are known, with the caller in the scope; the outermost such layer finds out.
 
     `guarded` adds the net below it: an answer for which nobody asked the authorizer never leaves.
     """
 
     async def layer(scope: AsgiScope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            return await app(scope, receive, send)
         try:
-            caller = await caller_for(scope)
+            caller = scope.get(SCOPE_KEY) or await caller_for(scope)
         except Refused as refused:
+            if scope["type"] == "websocket":
+                return await send({"type": "websocket.close"})
             return await _refuse(send, refused)
         scope = {**scope, SCOPE_KEY: caller, OWNER_KEY: caller.owner}
         if caller.unbound:

@@ -1,24 +1,31 @@
 """The ASGI application: `uvicorn config.asgi:application`. Layers, from the outside in; no view lives here."""
 
 import os
+from functools import partial
 from typing import Any
 
 import django
 from channels.routing import ProtocolTypeRouter
+from django.apps import apps
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "config.settings")
-django.setup(set_prefix=False)
+if not apps.ready:  # a worker imports this when a graph first asks the server something
+    django.setup(set_prefix=False)
 
-from django.conf import settings  # noqa: E402 - settings are read once Django is set up
-from starlette.staticfiles import StaticFiles  # noqa: E402
+from django.conf import settings
+from starlette.staticfiles import StaticFiles
 
-from accounts.authentication import authenticated  # noqa: E402
-from assistants.startup import start  # noqa: E402
-from config import access, http, outage  # noqa: E402
-from config.database import conninfo, in_thread  # noqa: E402
-from config.handler import InPlaceHandler  # noqa: E402
-from console import routing as console  # noqa: E402
-from streaming.routing import websockets  # noqa: E402
+from accounts.authentication import authenticated
+from assistants.startup import start
+from config import access, http, outage
+from config.custom_app import CustomApp
+from config.database import conninfo, in_thread
+from config.handler import InPlaceHandler
+from console import routing as console
+from store.opening import open_store
+from streaming.routing import websockets
+
+AT_ROOT = frozenset({"/", "/ok", "/metrics"})  # where they are looked for, whatever the prefix
 
 django_application: Any = InPlaceHandler()
 
@@ -27,41 +34,55 @@ def _with_static(app: http.ASGIApp) -> http.ASGIApp:
     static = StaticFiles(directory=settings.STATIC_ROOT, check_dir=False)
 
     async def routed(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
-        if scope["path"].startswith(settings.STATIC_URL):
-            scope = {**scope, "path": scope["path"][len(settings.STATIC_URL) - 1 :], "root_path": ""}
+        path = http.local_path(scope)
+        if path.startswith(settings.STATIC_PATH):
+            scope = {**scope, "path": path[len(settings.STATIC_PATH) - 1 :], "root_path": ""}
             return await static(scope, receive, send)
         return await app(scope, receive, send)
 
     return routed
 
 
-async def _websocket(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
-    ours = scope["path"].startswith(console.PREFIX)
-    await (console.websockets if ours else websockets)(scope, receive, send)
-
-
 async def _lifespan(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
-    """Serve nothing before the graphs are loaded; fail loudly when they cannot be."""
+    """Serve nothing before the graphs are loaded and the project's app has started; fail loudly when they cannot."""
     await receive()
     try:
         await in_thread(start)
         outage.watch(conninfo())
+        await served.start()
     except Exception as error:
         await send({"type": "lifespan.startup.failed", "message": f"{type(error).__name__}: {error}"})
         raise
     await send({"type": "lifespan.startup.complete"})
     await receive()
+    await served.stop()
     await send({"type": "lifespan.shutdown.complete"})
 
 
-api: http.ASGIApp = http.limit_body(django_application, settings.HTTP_MAX_REQUEST_BODY_BYTES)
-api = authenticated(api)
+async def _websockets(scope: http.Scope, receive: http.Receive, send: http.Send) -> None:
+    """Ours, which know no prefix."""
+    path = http.local_path(scope)
+    ours = console.websockets if path.startswith(console.PREFIX) else websockets
+    await ours({**scope, "path": path}, receive, send)
+
+
+api: http.ASGIApp = authenticated(django_application)
 api = http.head_as_get(_with_static(api))
-api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_URL, "/mcp/", "/a2a/"))
+api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_PATH, "/mcp/", "/a2a/"))
+core = ProtocolTypeRouter({"http": api, "websocket": _websockets})
+served = CustomApp(core, partial(authenticated, guarded=False), open_store)
+_mounted = http.mounted(http.limit_body(served, settings.HTTP_MAX_REQUEST_BODY_BYTES), settings.MOUNT_PREFIX, AT_ROOT)
 application = ProtocolTypeRouter(
     {
         "lifespan": _lifespan,
-        "http": access.observed(http.cors(api, settings.CORS_ALLOW_ORIGINS, settings.CORS_CONFIG_OPTIONS)),
-        "websocket": access.observed(_websocket),
+        "http": access.observed(
+            http.cors(
+                _mounted,
+                settings.CORS_ALLOW_ORIGINS,
+                settings.CORS_CONFIG_OPTIONS,
+                private_network=settings.ALLOW_PRIVATE_NETWORK,
+            )
+        ),
+        "websocket": access.observed(_mounted),
     }
 )

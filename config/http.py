@@ -1,9 +1,10 @@
-"""What happens to a request before Django sees it: size limit, trailing slash, HEAD, CORS, static files.
+"""What happens to a request before Django sees it: prefix, size limit, trailing slash, HEAD, CORS, static files.
 
 Plain ASGI layers, because Django would read the whole body before its own middleware could refuse it.
 """
 
 from collections.abc import Awaitable, Callable, MutableMapping
+from contextlib import suppress
 from typing import Any
 
 from starlette.middleware.cors import CORSMiddleware
@@ -24,22 +25,50 @@ class TooLarge(Exception):
     """The body passed the limit while it was read."""
 
 
-def cors(app: ASGIApp, origins: list[str], options: dict[str, Any]) -> ASGIApp:
-    """`app` behind CORS: `options` replaces our defaults as a whole when given (contract/platform.md 2.1, 2.2)."""
+def cors(app: ASGIApp, origins: list[str], options: dict[str, Any], *, private_network: bool) -> ASGIApp:
+    """`app` behind CORS: `options` replaces our defaults as a whole when given (contract/platform.md 2.1, 2.2).
+
+    `private_network` lets public pages reach this server at a private address (2.3).
+    """
     if options:
         if "allow_origins" not in options and origins != ["*"]:
             options = {**options, "allow_origins": origins}
-        return CORSMiddleware(app, **options)
+        return CORSMiddleware(app, allow_private_network=private_network, **options)
     return CORSMiddleware(
         app,
         allow_origins=origins,
         allow_methods=METHODS,
         allow_headers=["*"],
         allow_credentials="*" not in origins,
-        allow_private_network=True,
+        allow_private_network=private_network,
         expose_headers=EXPOSED_HEADERS,
         max_age=600,
     )
+
+
+def local_path(scope: Scope) -> str:
+    """The path below the prefix the server is mounted at."""
+    path, prefix = str(scope["path"]), str(scope.get("root_path", ""))
+    return path.removeprefix(prefix) if not prefix or path.startswith(f"{prefix}/") else path
+
+
+def mounted(app: ASGIApp, prefix: str, at_root: frozenset[str]) -> ASGIApp:
+    """`app` under the prefix ("" for none); the paths `at_root` are there besides (contract/platform.md 8.5).
+
+    No root path comes from outside: whatever the server below us was started with is replaced.
+    """
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope["path"]
+        if scope["type"] not in ("http", "websocket") or path in at_root:
+            return await app({**scope, "root_path": ""}, receive, send)
+        if path == prefix and prefix:
+            return await _send(send, 307, [(b"location", f"{prefix}/".encode())], b"")
+        if not path.startswith(f"{prefix}/"):
+            return await _not_here(scope, send)
+        return await app({**scope, "root_path": prefix}, receive, send)
+
+    return routed
 
 
 def limit_body(app: ASGIApp, limit: int) -> ASGIApp:
@@ -47,10 +76,18 @@ def limit_body(app: ASGIApp, limit: int) -> ASGIApp:
 
     async def limited(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            return await app(scope, receive, send)
+            await app(scope, receive, send)
+            return
         if _declared_length(scope) > limit:
-            return await _too_large(send, limit)
-        seen = 0
+            await _too_large(send, limit)
+            return
+        seen, begun = 0, False
+
+        async def answer(message: Message) -> None:
+            nonlocal begun
+            if seen <= limit or begun:  # an app that takes the exception for its own failure says 500
+                begun = True
+                await send(message)
 
         async def counted() -> Message:
             nonlocal seen
@@ -60,10 +97,10 @@ def limit_body(app: ASGIApp, limit: int) -> ASGIApp:
                 raise TooLarge
             return message
 
-        try:
-            return await app(scope, counted, send)
-        except TooLarge:
-            return await _too_large(send, limit)
+        with suppress(TooLarge):
+            await app(scope, counted, answer)
+        if seen > limit and not begun:
+            await _too_large(send, limit)
 
     return limited
 
@@ -74,7 +111,8 @@ def drop_trailing_slash(app: ASGIApp, kept: tuple[str, ...]) -> ASGIApp:
     async def redirecting(scope: Scope, receive: Receive, send: Send) -> None:
         # The path as sent: a slash that came as %2F belongs to a segment and stays.
         raw = scope.get("raw_path") or scope.get("path", "").encode()
-        if scope["type"] != "http" or raw == b"/" or not raw.endswith(b"/") or scope["path"].startswith(kept):
+        path = local_path(scope)
+        if scope["type"] != "http" or path == "/" or not raw.endswith(b"/") or path.startswith(kept):
             return await app(scope, receive, send)
         host = next((value for name, value in scope["headers"] if name == b"host"), b"localhost")
         query = b"?" + scope["query_string"] if scope["query_string"] else b""
@@ -99,6 +137,13 @@ def head_as_get(app: ASGIApp) -> ASGIApp:
         return await app({**scope, "method": "GET"}, receive, without_body)
 
     return headed
+
+
+async def _not_here(scope: Scope, send: Send) -> None:
+    if scope["type"] == "websocket":
+        return await send({"type": "websocket.close"})
+    body = dialect.dumps({"detail": "Not Found"})
+    return await _send(send, 404, [(b"content-type", b"application/json")], body)
 
 
 def _declared_length(scope: Scope) -> int:

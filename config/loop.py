@@ -1,7 +1,8 @@
 """The loops graphs run on and the threads of their sync nodes.
 
 The graph loop, in a thread of its own, has every async pool: PostgreSQL's, Redis's, the bell's. Runs execute there too,
-or each on a loop of its own (BG_JOB_ISOLATED_LOOPS). A web request's loop never runs user code.
+or each on a loop of its own (BG_JOB_ISOLATED_LOOPS). A web request's loop never runs user code; the project's own
+routes have a loop for themselves.
 """
 
 import asyncio
@@ -32,6 +33,14 @@ def graph_loop() -> asyncio.AbstractEventLoop:
     """The loop, started at first use and stopped with the process."""
     loop = _new_loop()
     threading.Thread(target=_run_for_ever, args=(loop,), name="graph-loop", daemon=True).start()
+    return loop
+
+
+@functools.cache
+def app_loop() -> asyncio.AbstractEventLoop:
+    """The loop of the project's own application (config/custom_app.py), started at first use."""
+    loop = _new_loop()
+    threading.Thread(target=_run_for_ever, args=(loop,), name="app-loop", daemon=True).start()
     return loop
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 
-from config import document, environment, keys, redaction, variables
+from config import document, environment, keys, loopback, redaction, variables
 from config.document import ProjectError as ProjectError
 from config.webhook_section import WebhookSection, webhook_section
 
@@ -101,6 +101,7 @@ def prepare_process() -> None:
     for name, value in current.env.items():
         os.environ.setdefault(name, value)
     redaction.learn(current.env)
+    loopback.register()
     for part in [".", *current.dependencies]:
         folder = (current.root / part).resolve()
         if part.startswith(".") and folder.is_dir() and str(folder) not in sys.path:

@@ -9,7 +9,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from config import document
+from config import document, keys
 from config.environment import (
     ConfigurationError,
     env_bool,
@@ -20,10 +20,11 @@ from config.environment import (
     env_list,
     env_networks,
     env_str,
+    prefix_from,
 )
 
 # langgraph.json may set variables, so it comes before all of them; what is wrong with it is said at the start.
-_PROJECT = document.early()
+_HTTP: dict[str, Any] = document.early().get("http", {})
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -129,18 +130,21 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": f"django.contrib.auth.password_validation.{name}"}
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
-STATIC_URL = "/static/"
+# Everything is below it, but for /, /ok and /metrics, which are at both places.
+MOUNT_PREFIX = prefix_from(env_str("MOUNT_PREFIX", _HTTP.get("mount_prefix") or ""))
+STATIC_PATH = "/static/"  # below the prefix
+STATIC_URL = f"{MOUNT_PREFIX}{STATIC_PATH}"
 STATIC_ROOT = STATE_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else []
 # A role gives permissions of Django's: console/roles.py.
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "console.roles.RoleBackend"]
-LOGIN_URL, LOGIN_REDIRECT_URL = "/admin/login/", "/admin/"
+LOGIN_URL, LOGIN_REDIRECT_URL = f"{MOUNT_PREFIX}/admin/login/", f"{MOUNT_PREFIX}/admin/"
 # The admin's look. The callbacks live in console/.
 UNFOLD: dict[str, Any] = {
     "SITE_TITLE": "Weft",
     "SITE_HEADER": "Weft",
     "SITE_SUBHEADER": f"Agent server {VERSION}",
-    "SITE_URL": "/docs",
+    "SITE_URL": f"{MOUNT_PREFIX}/docs",
     "SITE_ICON": f"{STATIC_URL}weft/favicon.svg",
     "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}weft/favicon.svg"}],
     "STYLES": [f"{STATIC_URL}weft/admin.css", f"{STATIC_URL}weft/console.css"],
@@ -293,7 +297,9 @@ EVENT_LOG_COMPRESS_BYTES = env_int("EVENT_LOG_COMPRESS_BYTES", 16_384, least=1)
 MAX_STREAM_CHUNK_SIZE_BYTES = env_int("MAX_STREAM_CHUNK_SIZE_BYTES", 128 * 1024 * 1024, least=1024)
 STREAM_SEND_TIMEOUT_SECONDS = env_float("STREAM_SEND_TIMEOUT_SECONDS", 60.0)
 HEARTBEAT_SECONDS = 5.0
-EVENT_STREAMING = env_bool("FF_V2_EVENT_STREAMING", default=True)
+EVENT_STREAMING = env_bool("FF_V2_EVENT_STREAMING", default=True) and not (
+    _HTTP.get("disable_event_streaming") or _HTTP.get("disable_runs")
+)
 
 # --- A2A -------------------------------------------------------------------------------------------------------------
 # The agent whose card is shown where nobody says which.
@@ -322,6 +328,10 @@ HTTP_MAX_REQUEST_BODY_BYTES = env_int("HTTP_MAX_REQUEST_BODY_BYTES", 314_572_800
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
 CORS_ALLOW_ORIGINS = env_list("CORS_ALLOW_ORIGINS", "*")
 CORS_CONFIG = env_str("CORS_CONFIG")
+# Whether pages of the internet may reach this server at a private address, as a studio does: browsers ask.
+ALLOW_PRIVATE_NETWORK = env_bool("ALLOW_PRIVATE_NETWORK")
+# The parts of the API that `http` switches off (contract/platform.md 8.5): their routes are not there.
+DISABLED = frozenset(name for name in keys.DISABLED if _HTTP.get(f"disable_{name}"))
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["config.rendering.JSONRenderer"],
@@ -353,6 +363,7 @@ SPECTACULAR_SETTINGS = {
         "interop.schema.add_routes",
         "assistants.schema.name_graphs",
         "config.schema.finish",
+        "config.project_schema.add_project",
     ],
 }
 
@@ -392,7 +403,7 @@ if CORS_CONFIG:
     except ValueError:
         raise ConfigurationError("CORS_CONFIG must be a JSON object.") from None
 else:
-    CORS_CONFIG_OPTIONS = {}
+    CORS_CONFIG_OPTIONS = _HTTP.get("cors") or {}
 
 # LangSmith tracing would send data off the machine; it stays off unless somebody asks for it by its own variables.
 if not any(env_str(f"{maker}_TRACING{version}") for maker in ("LANGCHAIN", "LANGSMITH") for version in ("_V2", "")):

@@ -36,6 +36,14 @@ class Ok(Endpoint):
         return Response({"ok": healthy, "services": services}, status=200 if healthy else 500)
 
 
+class Alive(Endpoint):
+    """GET /ok where nobody is to learn more (`http.disable_meta`)."""
+
+    def get(self, request: Request) -> Response:
+        """That the server is up."""
+        return Response({"ok": True})
+
+
 def _probe(answers: object) -> str:
     try:
         answers()  # type: ignore[operator]

@@ -88,6 +88,7 @@ def live_server(folder: Path, **environment: str) -> Iterator[LiveServer]:
         "WEFT_STATE_DIR": str(folder),
         "N_JOBS_PER_WORKER": "10",
         "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1",
+        "ALLOW_PRIVATE_NETWORK": "true",
         **environment,
     }
     server = LiveServer(f"http://127.0.0.1:{port}", settings, folder / "server.log")

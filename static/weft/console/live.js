@@ -81,7 +81,9 @@ function paint(element, tone) {
 function connect() {
   if (socket || document.hidden || !topics.size || state === "refused") return;
   state = "connecting";
-  const opened = (socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}/admin/live`));
+  const scheme = location.protocol === "https:" ? "wss" : "ws";
+  const prefix = location.pathname.split("/admin/")[0]; // where the server is mounted
+  const opened = (socket = new WebSocket(`${scheme}://${location.host}${prefix}/admin/live`));
   opened.onopen = () => {
     pause = FIRST_PAUSE;
     for (const topic of topics.values()) topic.values = [];

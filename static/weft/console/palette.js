@@ -24,7 +24,8 @@ function pages() {
 }
 
 async function found(text, signal) {
-  const answer = await fetch(`/admin/jump/?q=${encodeURIComponent(text)}`, {
+  const prefix = location.pathname.split("/admin/")[0]; // where the server is mounted
+  const answer = await fetch(`${prefix}/admin/jump/?q=${encodeURIComponent(text)}`, {
     headers: { Accept: "application/json" },
     signal,
   });
