@@ -14,7 +14,7 @@ from accounts.authorizer import warn_of_uncovered
 from accounts.callers import SCOPE_KEY, UNBOUND, Caller, acting, acting_for
 from accounts.refusals import Refused
 from config import dialect
-from config.http import ASGIApp, Message, Receive, Send
+from config.http import ASGIApp, Message, Receive, Send, local_path
 from config.http import Scope as AsgiScope
 from config.idempotency import OWNER_KEY, REPLAYED
 
@@ -72,7 +72,7 @@ def is_open(scope: AsgiScope) -> bool:
     """Whether anybody may ask for the path. People's pages and static files have a login, or nothing to hide."""
     if scope["type"] != "http":
         return False
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = local_path(scope)
     if path in OPEN or path.startswith((*settings.PAGES_PREFIXES, settings.STATIC_PATH)):
         return True
     return scope["method"] == "GET" and path.startswith(OPEN_TO_GET)

@@ -70,10 +70,6 @@ class User(Mapping[str, Any]):
         """What authentication says they may do."""
         return list(self._fields["permissions"] or ())
 
-    def as_json(self) -> dict[str, Any]:
-        """Plain fields, from which `user_from` makes the same user again."""
-        return dict(self._fields)
-
 
 class StudioUser(User, Auth.types.StudioUser):
     """A developer at LangGraph Studio: told apart by `isinstance` and, as a dict, by its kind."""
@@ -125,9 +121,8 @@ class Caller:
 
     def auth_configurable(self) -> dict[str, Any]:
         """What graphs and factories learn of the user (contract/platform.md 6.7)."""
-        nobody = self.user is ANONYMOUS
         return {
-            "langgraph_auth_user": None if nobody else self.user.as_json(),
+            "langgraph_auth_user": None if self.user is ANONYMOUS else self.user,
             "langgraph_auth_user_id": self.user.identity,
             "langgraph_auth_permissions": self.user.permissions,
         }

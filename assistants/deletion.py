@@ -3,5 +3,7 @@
 from collections.abc import Callable
 from uuid import UUID
 
-# Called in the deleting transaction with the assistant's id and whether its threads are to go too.
-before_delete: list[Callable[[UUID, bool], None]] = []
+from accounts.callers import Caller
+
+# Called in the deleting transaction with the assistant's id, whether its threads are to go too, and who asks.
+before_delete: list[Callable[[UUID, bool, Caller], None]] = []

@@ -8,13 +8,14 @@ from django.db import models, transaction
 from django.db.models.functions import Lower, Now
 from django.utils import timezone
 
+from accounts.authorizer import ScopedQuerySet
 from config.columns import JSONColumn
 
 SYSTEM_METADATA = {"created_by": "system"}
 VERSIONED = ("graph_id", "config", "context", "metadata", "name", "description")
 
 
-class AssistantQuerySet(models.QuerySet["Assistant"]):
+class AssistantQuerySet(ScopedQuerySet["Assistant"]):
     """Queries over assistants."""
 
     def matching(
@@ -35,6 +36,7 @@ class Assistant(models.Model):
     """A graph with a configuration, a name and a history of versions. Source: contract/core.md 3."""
 
     assistant_id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    tenant = models.TextField(default="", db_default="", blank=True, editable=False)
     graph_id = models.TextField()
     name = models.TextField(default="Untitled")
     description = models.TextField(null=True, blank=True)  # noqa: DJ001 - null and "" differ on the wire
@@ -51,6 +53,7 @@ class Assistant(models.Model):
         ordering = ["-created_at"]
         indexes = [
             models.Index(fields=["-created_at"], name="assistant_created"),
+            models.Index(fields=["tenant", "-created_at"], name="assistant_tenant", condition=~models.Q(tenant="")),
             models.Index(fields=["graph_id", "-created_at"], name="assistant_graph"),
             models.Index(Lower("name"), name="assistant_name"),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="assistant_metadata"),

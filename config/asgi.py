@@ -70,7 +70,7 @@ api: http.ASGIApp = authenticated(django_application)
 api = http.head_as_get(_with_static(api))
 api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_PATH, "/mcp/", "/a2a/"))
 core = ProtocolTypeRouter({"http": api, "websocket": _websockets})
-served = CustomApp(core, partial(authenticated, guarded=False), open_store)
+served = CustomApp(core, partial(authenticated, guarded=False), partial(open_store, ""))
 _mounted = http.mounted(http.limit_body(served, settings.HTTP_MAX_REQUEST_BODY_BYTES), settings.MOUNT_PREFIX, AT_ROOT)
 application = ProtocolTypeRouter(
     {

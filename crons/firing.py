@@ -13,7 +13,7 @@ from django.db import DatabaseError, InterfaceError, connection, transaction
 from django.utils import timezone
 from rest_framework.exceptions import APIException
 
-from accounts.callers import Caller
+from accounts.callers import ANONYMOUS, Caller, User
 from config.errors import NotFound, first_problem
 from config.rest import check
 from crons.models import CatchUp, Cron, Firing, Outcome, Overlap
@@ -154,7 +154,9 @@ def _fired(cron: Cron) -> Firing:
 def _create_run(cron: Cron) -> Run:
     """The run of a firing: an ordinary one, whose configurable names the cron. contract/platform.md 4.9"""
     body = run_body(cron)
-    caller = Caller(configurable={"cron_id": str(cron.pk)})
+    # Its creator, known by name only; resource handlers are asked anew, as if they had come themselves.
+    user = User({"identity": cron.user_id}) if cron.user_id else ANONYMOUS
+    caller = Caller(user, cron.tenant, configurable={"cron_id": str(cron.pk)})
     try:
         if cron.thread_id is None:
             return create_stateless_run(check(body, StatelessRunBody), caller)

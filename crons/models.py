@@ -5,12 +5,14 @@ Lock order: thread, cron; firing goes the other way and therefore never waits fo
 
 import uuid
 from datetime import datetime
+from typing import Self
 
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.utils.timezone import now
 from uuid_utils.compat import uuid7
 
+from accounts.authorizer import EVERYTHING, Scope, ScopedQuerySet
 from assistants.models import Assistant
 from config.columns import JSONColumn
 from crons.schedules import NeverFires, Schedule, parse
@@ -54,8 +56,14 @@ SELECT *, clock_timestamp() AS server_time FROM crons_cron
 """
 
 
-class CronQuerySet(models.QuerySet["Cron"]):
+class CronQuerySet(ScopedQuerySet["Cron"]):
     """Queries over crons."""
+
+    def on_threads_within(self, scope: Scope) -> Self:
+        """Those whose thread the scope shows, and those that have none."""
+        if scope == EVERYTHING:
+            return self
+        return self.filter(models.Q(thread=None) | scope.condition("thread__"))
 
     def claim_due(self) -> "Cron | None":
         """The one due for longest that nobody else has, locked until the transaction ends; `server_time` is now."""
@@ -78,6 +86,7 @@ class Cron(models.Model):
     # Without constraints in the database: stateless runs delete threads all the time, and each would be checked here.
     assistant = models.ForeignKey(Assistant, models.CASCADE, related_name="crons", db_constraint=False)
     thread = models.ForeignKey(Thread, models.CASCADE, related_name="crons", null=True, blank=True, db_constraint=False)
+    tenant = models.TextField(default="", db_default="", blank=True, editable=False)
     user_id = models.TextField(default="", blank=True)
     end_time = models.DateTimeField(null=True, blank=True)
     schedule = models.TextField()
@@ -104,6 +113,7 @@ class Cron(models.Model):
         indexes = [
             models.Index(fields=["due_at"], name="cron_due", condition=models.Q(due_at__isnull=False)),
             models.Index(fields=["-created_at"], name="cron_created"),
+            models.Index(fields=["tenant", "-created_at"], name="cron_tenant", condition=~models.Q(tenant="")),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="cron_metadata"),
         ]
 

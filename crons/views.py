@@ -14,8 +14,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from uuid_utils.compat import uuid7
 
+from accounts.authorizer import Scope, authorize, require_scope, touches_nothing
+from accounts.callers import Caller, caller_of
 from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant
+from assistants.visible import may_run
 from config.errors import BadRequest, NotFound
 from config.outbound import check_url
 from config.paging import only, ordered, page_response
@@ -58,7 +61,7 @@ class Crons(Endpoint):
     def post(self, request: Request) -> Response:
         """Create a cron whose runs have threads of their own."""
         raw, body = _read(request, CronBody)
-        cron = _new_cron(raw, body)
+        cron = _new_cron(caller_of(request), None, raw, body)
         cron.on_run_completed = body.get("on_run_completed", "delete")
         cron.save(force_insert=True)
         return Response(represent(cron))
@@ -74,9 +77,12 @@ class ThreadCrons(Endpoint):
         """Create a cron on a thread."""
         wanted = parse_uuid(thread_id, "thread ID")
         raw, body = _read(request, ThreadCronBody)
-        cron = _new_cron(raw, body)
+        caller = caller_of(request)
+        cron = _new_cron(caller, wanted, raw, body)
+        scope = authorize(caller, "threads", "read", {"thread_id": wanted})
         with transaction.atomic():
-            cron.thread = existing(wanted, lock=True)
+            cron.thread = existing(wanted, scope, lock=True)
+            cron.tenant = cron.thread.tenant
             cron.save(force_insert=True)
         return Response(represent(cron))
 
@@ -88,7 +94,7 @@ class CronSearch(Endpoint):
     def post(self, request: Request) -> Response:
         """List crons."""
         body = read_body(request, CronSearchBody)
-        rows = _matching(body)
+        rows = _matching(caller_of(request), body)
         if "enabled" in body:
             rows = rows.filter(enabled=body["enabled"])
         found = ordered(rows, {"sort_by": "created_at", **body}, default="created_at", columns=NULL_FIRST)
@@ -101,7 +107,7 @@ class CronCount(Endpoint):
     @extend_schema(operation_id="count_crons", request=CronCountBody, responses=OpenApiTypes.INT)
     def post(self, request: Request) -> Response:
         """Count crons."""
-        return Response(_matching(read_body(request, CronCountBody)).count())
+        return Response(_matching(caller_of(request), {**read_body(request, CronCountBody), "limit": 0}).count())
 
 
 class CronPreview(Endpoint):
@@ -110,6 +116,7 @@ class CronPreview(Endpoint):
     @extend_schema(operation_id="preview_cron", request=PreviewBody, responses=SlotsSerializer)
     def post(self, request: Request) -> Response:
         """When a timetable would fire next."""
+        touches_nothing(caller_of(request))
         body = read_body(request, PreviewBody)
         schedule = parse(body["schedule"], body.get("timezone"))
         now = timezone.now()
@@ -123,7 +130,7 @@ class OneCron(Endpoint):
     @extend_schema(operation_id="get_cron", responses=CronSerializer)
     def get(self, request: Request, cron_id: str) -> Response:
         """Read a cron."""
-        return Response(represent(_existing(cron_id)))
+        return Response(represent(_existing(request, "read", cron_id)))
 
     @extend_schema(operation_id="update_cron", request=CronPatchBody, responses=CronSerializer)
     def patch(self, request: Request, cron_id: str) -> Response:
@@ -132,8 +139,9 @@ class OneCron(Endpoint):
         raw, body = _read(request, CronPatchBody)
         if not raw:
             raise BadRequest("Request body cannot be empty")
+        scope, raw, body = _permitted_change(caller_of(request), wanted, raw, body)
         with transaction.atomic():
-            cron = Cron.objects.select_for_update(of=("self",)).filter(pk=wanted).first()
+            cron = Cron.objects.within(scope).select_for_update(of=("self",)).filter(pk=wanted).first()
             if cron is None:
                 raise NotFound(f"Cron '{wanted}' not found")
             _change(cron, raw, body)
@@ -143,7 +151,9 @@ class OneCron(Endpoint):
     @extend_schema(operation_id="delete_cron", responses={204: None})
     def delete(self, request: Request, cron_id: str) -> Response:
         """Delete a cron; its runs go on."""
-        if not Cron.objects.filter(pk=parse_uuid(cron_id, "cron ID")).delete()[0]:
+        wanted = parse_uuid(cron_id, "cron ID")
+        scope = authorize(caller_of(request), "crons", "delete", {"cron_id": wanted})
+        if not Cron.objects.within(scope).filter(pk=wanted).delete()[0]:
             raise NotFound
         return Response(status=204)
 
@@ -156,7 +166,8 @@ class CronRun(Endpoint):
     @extend_schema(operation_id="run_cron", request=None, responses=RunSerializer)
     def post(self, request: Request, cron_id: str) -> Response:
         """Create a run of the cron now, besides its timetable."""
-        return Response(represent_run(fire_now(_existing(cron_id))))
+        require_scope(caller_of(request), "threads", "create_run")
+        return Response(represent_run(fire_now(_existing(request, "update", cron_id))))
 
 
 class CronNext(Endpoint):
@@ -169,7 +180,7 @@ class CronNext(Endpoint):
     )
     def get(self, request: Request, cron_id: str) -> Response:
         """When a cron fires next, paused or not."""
-        cron = _existing(cron_id)
+        cron = _existing(request, "read", cron_id)
         text = request.query_params.get("limit", "5")
         if not text.isdecimal() or not 1 <= len(text) <= 3 or not 1 <= int(text) <= MOST_SHOWN:
             raise BadRequest(f"limit must be a whole number from 1 to {MOST_SHOWN}")
@@ -185,12 +196,26 @@ def _read(request: Request, kind: type[Body]) -> tuple[dict[str, Any], dict[str,
     return raw, body
 
 
-def _new_cron(raw: dict[str, Any], body: dict[str, Any]) -> Cron:
-    """The row, not yet saved. Raises Invalid, BadRequest and NotFound."""
-    assistant_id = _assistant_id(body["assistant_id"])
+def _new_cron(caller: Caller, thread_id: UUID | None, raw: dict[str, Any], body: dict[str, Any]) -> Cron:
+    """The row, not yet saved. Raises Invalid, BadRequest, NotFound and what `authorize` raises."""
+    require_scope(caller, "threads", "create_run")  # what it fires later has no key any more
+    assistant_id, cron_id = _assistant_id(caller, body["assistant_id"]), uuid7()
+    asked = {
+        "payload": raw,
+        "schedule": body["schedule"],
+        "cron_id": cron_id,
+        "thread_id": thread_id,
+        "user_id": caller.user.identity,
+        "end_time": body.get("end_time"),
+        "metadata": body.get("metadata", {}),
+    }
+    authorize(caller, "crons", "create", asked)
+    raw, body = asked["payload"], {**body, "metadata": asked["metadata"]}
     now = timezone.now()
     cron = Cron(
-        cron_id=uuid7(),
+        cron_id=cron_id,
+        tenant=caller.tenant,
+        user_id=caller.user.identity,
         assistant_id=assistant_id,
         end_time=body.get("end_time"),
         schedule=body["schedule"],
@@ -207,12 +232,12 @@ def _new_cron(raw: dict[str, Any], body: dict[str, Any]) -> Cron:
     return cron
 
 
-def _assistant_id(text: str) -> UUID:
+def _assistant_id(caller: Caller, text: str) -> UUID:
     try:
         wanted = default_assistant_ids().get(text) or UUID(text)
     except ValueError:
         raise NotFound(f"Assistant '{text}' not found") from None
-    if not Assistant.objects.filter(pk=wanted).exists():
+    if not Assistant.objects.filter(pk=wanted).exists() or not may_run(caller, wanted):
         raise NotFound(f"Assistant '{text}' not found")
     return wanted
 
@@ -226,6 +251,19 @@ def _payload(cron: Cron, given: dict[str, Any]) -> dict[str, Any]:
         "assistant_id": str(cron.assistant_id),
         "config": {**(config or {}), "configurable": configurable},
     }
+
+
+def _permitted_change(
+    caller: Caller, cron_id: UUID, raw: dict[str, Any], body: dict[str, Any]
+) -> tuple[Scope, dict[str, Any], dict[str, Any]]:
+    """Which crons the caller may change, and the change as the handler left it."""
+    asked: dict[str, Any] = {"cron_id": cron_id, "payload": raw}
+    asked |= {name: body.get(name) for name in ("schedule", "end_time", "enabled", "on_run_completed")}
+    if "metadata" in body:
+        asked["metadata"] = body["metadata"]
+    scope = authorize(caller, "crons", "update", asked)
+    changed = {"metadata": asked["metadata"]} if "metadata" in asked else {}
+    return scope, asked["payload"], {**body, **changed}
 
 
 def _change(cron: Cron, raw: dict[str, Any], body: dict[str, Any]) -> None:
@@ -246,16 +284,26 @@ def _change(cron: Cron, raw: dict[str, Any], body: dict[str, Any]) -> None:
     cron.arrange()
 
 
-def _matching(body: dict[str, Any]) -> QuerySet[Cron]:
-    rows = Cron.objects.all()
+def _matching(caller: Caller, body: dict[str, Any]) -> QuerySet[Cron]:
+    asked = {name: body.get(name) for name in ("assistant_id", "thread_id", "enabled")}
+    asked |= {"metadata": body.get("metadata", {}), "limit": body.get("limit", 10), "offset": body.get("offset", 0)}
+    scope = authorize(caller, "crons", "search", asked)
+    body |= {name: asked[name] for name in ("metadata", "limit", "offset")}
+    action, about = ("read", {"thread_id": body["thread_id"]}) if "thread_id" in body else ("search", {})
+    rows = Cron.objects.within(scope).on_threads_within(authorize(caller, "threads", action, about))
     for name, what in (("assistant_id", "assistant ID"), ("thread_id", "thread ID")):
         if name in body:
             rows = rows.filter(**{name: parse_uuid(body[name], what)})
     return rows.filter(metadata__contains=body["metadata"]) if body.get("metadata") else rows
 
 
-def _existing(cron_id: str) -> Cron:
-    cron = Cron.objects.filter(pk=parse_uuid(cron_id, "cron ID")).first()
+def _existing(request: Request, action: str, cron_id: str) -> Cron:
+    wanted = parse_uuid(cron_id, "cron ID")
+    cron = (
+        Cron.objects.within(authorize(caller_of(request), "crons", action, {"cron_id": wanted}))
+        .filter(pk=wanted)
+        .first()
+    )
     if cron is None:
         raise NotFound
     return cron

@@ -11,7 +11,8 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 
-from accounts.callers import run_caller_of
+from accounts.authorizer import touches_nothing
+from accounts.callers import Caller, caller_of, run_caller_of
 from config import dialect, sse
 from config.database import in_thread
 from config.errors import Invalid, error_response, without_body
@@ -76,6 +77,7 @@ class Answered(Exception):
 
 async def a2a(request: HttpRequest, assistant_id: str) -> HttpResponseBase:
     """POST /a2a/{assistant_id} speaks the protocol, GET shows the card."""
+    touches_nothing(caller_of(request))  # what does is asked about where it does
     if request.method == "GET":
         return await card(request, assistant_id)
     if request.method == "DELETE":
@@ -97,17 +99,18 @@ async def card(request: HttpRequest, assistant_id: str | None = None) -> HttpRes
     """GET the agent card, by the path or by `?assistant_id=`."""
     if request.method != "GET":
         return error_response(405, "Method Not Allowed", {"Allow": "GET"})
+    touches_nothing(caller_of(request))
     wanted = assistant_id or request.GET.get("assistant_id") or settings.DEFAULT_A2A_ASSISTANT_ID
     try:
         if not wanted:
             raise RpcError(INVALID_PARAMS, "assistant_id is required")
-        return _json(dialect.dumps(await in_thread(_card, wanted, base_of(request))))
+        return _json(dialect.dumps(await in_thread(_card, caller_of(request), wanted, base_of(request))))
     except RpcError as error:
         return _json(dialect.dumps({"error": {"code": error.code, "message": error.message}}), 400)
 
 
-def _card(assistant_id: str, base: str) -> Json:
-    return agent_card(find_agent(assistant_id), base)
+def _card(caller: Caller, assistant_id: str, base: str) -> Json:
+    return agent_card(find_agent(caller, assistant_id), base)
 
 
 # --- envelopes --------------------------------------------------------------------------------------------------------
@@ -176,20 +179,21 @@ async def _carry_out(request: HttpRequest, assistant_id: str, call: Call) -> Htt
     if call.verb == "cancel":
         return await _cancel(request, assistant_id, call)
     if call.verb == "subscribe":
-        return await _subscribe(assistant_id, call)
+        return await _subscribe(request, assistant_id, call)
     result = await in_thread(_looked_up, request, assistant_id, call)
     return _json(dialect.dumps(success(call.request_id, result)))
 
 
 def _looked_up(request: HttpRequest, assistant_id: str, call: Call) -> Json:
     """What is answered from rows alone."""
-    assistant, scope = find_agent(assistant_id), request.headers.get(SCOPE_HEADER)
+    caller, scope = caller_of(request), request.headers.get(SCOPE_HEADER)
+    assistant = find_agent(caller, assistant_id)
     if call.verb == "card":
         return agent_card(assistant, base_of(request))
     if call.verb == "list":
-        page = list_tasks(assistant.assistant_id, call.params, shown_of(call.params, scope))
+        page = list_tasks(caller, assistant.assistant_id, call.params, shown_of(call.params, scope))
         return {**page, "tasks": [call.dialect.task(task) for task in page["tasks"]]}
-    task = find_task(assistant.assistant_id, call.params.get("id"), call.params.get("contextId"))
+    task = find_task(caller, assistant.assistant_id, call.params.get("id"), call.params.get("contextId"))
     return call.dialect.task(task_object(task, shown_of(call.params, scope)))
 
 
@@ -208,8 +212,8 @@ async def _send(request: HttpRequest, assistant_id: str, call: Call) -> HttpResp
     return StreamingHttpResponse(_waited(call, turn, view), content_type=JSON)
 
 
-def _started(assistant_id: str, message: turns.Message, params: Json, caller: Any, scope: str | None) -> Turn:
-    return turns.start(find_agent(assistant_id), message, params, caller, scope)
+def _started(assistant_id: str, message: turns.Message, params: Json, caller: Caller, scope: str | None) -> Turn:
+    return turns.start(find_agent(caller, assistant_id), message, params, caller, scope)
 
 
 async def _tail(thread_id: str | None) -> str:
@@ -275,20 +279,21 @@ async def _cancel(request: HttpRequest, assistant_id: str, call: Call) -> HttpRe
     return StreamingHttpResponse(answer(), content_type=JSON)
 
 
-def _canceled(assistant_id: str, params: Json, caller: Any) -> Task:
-    return turns.cancel(find_agent(assistant_id), params, caller)
+def _canceled(assistant_id: str, params: Json, caller: Caller) -> Task:
+    return turns.cancel(find_agent(caller, assistant_id), params, caller)
 
 
-async def _subscribe(assistant_id: str, call: Call) -> HttpResponseBase:
+async def _subscribe(request: HttpRequest, assistant_id: str, call: Call) -> HttpResponseBase:
     """The stream of a task that goes on, from the beginning of its newest run."""
-    task, result = await in_thread(_watched, assistant_id, call)
+    task, result = await in_thread(_watched, caller_of(request), assistant_id, call)
     turn = Turn(turns.NOTHING_SAID, task.newest, shown_of(call.params))
     view = View(task.newest.thread_id, task.newest.run_id, whole=True)
     return _streamed(call, turn, view, [result])
 
 
-def _watched(assistant_id: str, call: Call) -> tuple[Task, Json]:
-    task = find_task(find_agent(assistant_id).assistant_id, call.params.get("id"), call.params.get("contextId"))
+def _watched(caller: Caller, assistant_id: str, call: Call) -> tuple[Task, Json]:
+    assistant = find_agent(caller, assistant_id)
+    task = find_task(caller, assistant.assistant_id, call.params.get("id"), call.params.get("contextId"))
     if task.state in TERMINAL or not is_in_flight(task):
         raise RpcError(turns.UNSUPPORTED, f"Task is {task.state}: there is nothing to stream")
     return task, call.dialect.sent(task_object(task, shown_of(call.params)))

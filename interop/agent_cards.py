@@ -6,8 +6,11 @@ from uuid import UUID
 from django.conf import settings
 from django.http import HttpRequest
 
+from accounts.authorizer import authorize
+from accounts.callers import Caller
 from assistants.graphs import load_all
 from assistants.models import Assistant
+from assistants.visible import visible
 from config.errors import Invalid
 from config.rest import parse_uuid
 from interop.input_schemas import input_schema
@@ -29,13 +32,17 @@ HISTORY_SCOPE = {
 }
 
 
-def find_agent(text: str) -> Assistant:
-    """The assistant with the id; graph ids name no agent. Raises RpcError."""
+def find_agent(caller: Caller, text: str) -> Assistant:
+    """The assistant with the id, if the caller may read it; graph ids name no agent.
+
+    Raises RpcError and what `authorize` raises.
+    """
     try:
         wanted: UUID = parse_uuid(text, "assistant ID")
     except Invalid as error:
         raise RpcError(INVALID_PARAMS, str(error.detail)) from None
-    found = Assistant.objects.filter(assistant_id=wanted, graph_id__in=list(load_all())).first()
+    scope = authorize(caller, "assistants", "read", {"assistant_id": wanted})
+    found = visible(scope).filter(assistant_id=wanted, graph_id__in=list(load_all())).first()
     if found is None:
         raise RpcError(INVALID_PARAMS, f"Assistant {wanted} not found")
     return found

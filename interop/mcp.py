@@ -10,7 +10,8 @@ from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from rest_framework.exceptions import APIException, ValidationError
 
-from accounts.callers import Caller, run_caller_of
+from accounts.authorizer import authorize, touches_nothing
+from accounts.callers import Caller, caller_of, run_caller_of
 from config import dialect
 from config.database import in_thread
 from config.errors import error_response, first_problem, without_body
@@ -42,6 +43,7 @@ async def mcp(request: HttpRequest) -> HttpResponseBase:
         message = read_message(request)
     except NotAMessage as error:
         return _json({"error": str(error)}, 400)
+    touches_nothing(caller_of(request))  # what does is asked about where it does
     if message.get("id") is None or "method" not in message:
         return without_body(202)  # a notification, or an answer to something we never ask
     try:
@@ -82,7 +84,7 @@ async def _answer(request: HttpRequest, request_id: Any, method: Any, params: An
     elif method == "ping":
         result = {}
     elif method == "tools/list":
-        result = await in_thread(list_tools, params.get("cursor"))
+        result = await in_thread(list_tools, caller_of(request), params.get("cursor"))
     else:
         raise RpcError(METHOD_NOT_FOUND, f"Method not found: {method}")
     return _json(success(request_id, result))
@@ -111,13 +113,15 @@ def _initialized(wanted: Any) -> dict[str, Any]:
 
 def _started(params: dict[str, Any], caller: Caller) -> Run:
     """The run that carries out a call. Raises RpcError."""
-    assistant = find_tool(params.get("name"))
+    assistant = find_tool(caller, params.get("name"))
     arguments = params.get("arguments")
     if arguments is not None and not isinstance(arguments, dict):
         raise RpcError(INVALID_PARAMS, "arguments must be an object")
     body = {"assistant_id": str(assistant.pk), "input": arguments or {}, "context": params.get("context")}
     try:
-        return create_stateless_run(check(body, StatelessRunBody), caller)
+        run = create_stateless_run(check(body, StatelessRunBody), caller)
+        authorize(caller, "threads", "read", {"thread_id": run.thread_id})
+        return run
     except ValidationError as error:
         raise RpcError(INVALID_PARAMS, first_problem(error.detail)) from None
     except APIException as error:

@@ -12,6 +12,8 @@ from uuid import UUID, uuid4
 
 from django.conf import settings
 
+from accounts.authorizer import authorize
+from accounts.callers import Caller
 from config.errors import Invalid
 from config.rest import parse_uuid
 from interop.dialects import legacy_state
@@ -75,8 +77,11 @@ def task_id_of(run: Run) -> str:
     return found if isinstance(found, str) and found else f"{run.thread_id}:{run.run_id}"
 
 
-def find_task(assistant_id: UUID, task_id: Any, context_id: Any, runs: Any = None) -> Task:
-    """The task; a bare run id will do beside its context's. Raises RpcError."""
+def find_task(caller: Caller, assistant_id: UUID, task_id: Any, context_id: Any) -> Task:
+    """The task, if the caller may read it; a bare run id will do beside its context's.
+
+    Raises RpcError and what `authorize` raises.
+    """
     if not isinstance(task_id, str) or not task_id:
         raise RpcError(INVALID_PARAMS, "id must be the id of a task")
     thread_text, _, run_text = task_id.rpartition(":")
@@ -85,7 +90,8 @@ def find_task(assistant_id: UUID, task_id: Any, context_id: Any, runs: Any = Non
         run_id = parse_uuid(run_text, "run ID")
     except Invalid:
         raise not_found(task_id) from None
-    rows = (Run.objects.all() if runs is None else runs).filter(thread_id=thread_id, assistant_id=assistant_id)
+    scope = authorize(caller, "threads", "read", {"thread_id": thread_id})
+    rows = Run.objects.within(scope).filter(thread_id=thread_id, assistant_id=assistant_id)
     first = rows.filter(run_id=run_id).select_related("thread").first()
     if first is None or (isinstance(context_id, str) and context_id not in ("", str(thread_id))):
         raise not_found(task_id)
@@ -100,11 +106,16 @@ def not_found(task_id: str) -> RpcError:
     return RpcError(TASK_NOT_FOUND, f"Task not found: {task_id}")
 
 
-def list_tasks(assistant_id: UUID, params: Json, shown: Shown, runs: Any = None) -> Json:
-    """A page of the assistant's tasks, newest first. Raises RpcError."""
+def list_tasks(caller: Caller, assistant_id: UUID, params: Json, shown: Shown) -> Json:
+    """A page of the tasks of the assistant that the caller may find, newest first.
+
+    Raises RpcError and what `authorize` raises.
+    """
     size, offset = page_of(params)
     state, after = _wanted_state(params.get("status")), _moment(params.get("statusTimestampAfter"))
-    rows = (Run.objects.all() if runs is None else runs).filter(assistant_id=assistant_id).select_related("thread")
+    asked: Json = {"metadata": {}, "values": {}, "status": None, "limit": size, "offset": offset}
+    runs = Run.objects.within(authorize(caller, "threads", "search", asked))
+    rows = runs.filter(assistant_id=assistant_id).select_related("thread")
     context = params.get("contextId")
     if context is not None:
         rows = rows.filter(thread_id=_context(context))

@@ -8,8 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from accounts.authorizer import authorize
+from accounts.callers import Caller
 from assistants.graphs import load_all
 from assistants.models import Assistant
+from assistants.visible import visible
 from interop.input_schemas import input_schema
 from interop.jsonrpc import INVALID_PARAMS, RpcError
 
@@ -29,12 +32,14 @@ def tool_name(name: str) -> str:
     return NOT_IN_A_NAME.sub("", re.sub(r"\s+", "_", name.strip()))[:LONGEST_NAME]
 
 
-def list_tools(cursor: Any) -> dict[str, Any]:
+def list_tools(caller: Caller, cursor: Any) -> dict[str, Any]:
     """The page of tools at `cursor`, an offset as number or text; what is none of these means the start."""
     offset = _offset(cursor)
-    rows = list(_assistants()[offset : offset + PAGE])
+    rows = list(_assistants(caller, PAGE, offset)[offset : offset + PAGE])
     tools: dict[str, dict[str, Any]] = {}
     for assistant in rows:
+        if not _readable(caller, assistant):
+            continue
         name = tool_name(assistant.name)
         if name in tools:
             logger.warning("Assistant %s is no tool: another one is called %s too", assistant.pk, name)
@@ -44,9 +49,10 @@ def list_tools(cursor: Any) -> dict[str, Any]:
     return {**page, "nextCursor": str(offset + PAGE)} if len(rows) == PAGE else page
 
 
-def find_tool(name: Any) -> Assistant:
+def find_tool(caller: Caller, name: Any) -> Assistant:
     """The assistant behind a tool's name. Raises RpcError when there is none, or more than one."""
-    found: list[Assistant] = [row for row in _assistants()[:CANDIDATES] if name and tool_name(row.name) == name]
+    rows = _assistants(caller, CANDIDATES, 0)[:CANDIDATES]
+    found: list[Assistant] = [row for row in rows if name and tool_name(row.name) == name]
     if not found:
         raise RpcError(INVALID_PARAMS, f"Unknown tool: {name}")
     if len(found) > 1:
@@ -54,8 +60,17 @@ def find_tool(name: Any) -> Assistant:
     return found[0]
 
 
-def _assistants() -> Any:
-    return Assistant.objects.filter(graph_id__in=list(load_all())).order_by("-created_at", "assistant_id")
+def _assistants(caller: Caller, limit: int, offset: int) -> Any:
+    """Those the caller may find. Raises what `authorize` raises."""
+    asked: dict[str, Any] = {"graph_id": None, "metadata": {}, "limit": limit, "offset": offset}
+    rows = visible(authorize(caller, "assistants", "search", asked)).matching(metadata=asked["metadata"])
+    return rows.filter(graph_id__in=list(load_all())).order_by("-created_at", "assistant_id")
+
+
+def _readable(caller: Caller, assistant: Assistant) -> bool:
+    """Whether the caller may read what a tool's description tells. Raises what `authorize` raises."""
+    scope = authorize(caller, "assistants", "read", {"assistant_id": assistant.pk})
+    return scope.filter is None or visible(scope).filter(pk=assistant.pk).exists()
 
 
 def _offset(cursor: Any) -> int:

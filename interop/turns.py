@@ -22,9 +22,10 @@ from interop.dialects import TERMINAL, legacy_role
 from interop.input_schemas import input_schema
 from interop.jsonrpc import INVALID_PARAMS, RpcError
 from interop.parts import PROVENANCE, Content, answer_parts, content_of, data_part, graph_input
-from interop.tasks import Shown, Task, agent_message, find_task, history_of, shown_of, task_id_of
+from interop.tasks import Shown, Task, agent_message, find_task, history_of, not_found, shown_of, task_id_of
 from runs.dispatch import cancel_run, cancel_runs, create_run
 from runs.models import CancelAction, Run, RunStatus
+from runs.permission import may_cancel
 from runs.serializers import StatefulRunBody
 from threads import state
 from threads.models import Thread
@@ -111,7 +112,7 @@ def start(assistant: Assistant, message: Message, params: Json, caller: Caller, 
     if shown.length is not None and shown.length > LONGEST_HISTORY:
         raise RpcError(INVALID_PARAMS, f"historyLength must be at most {LONGEST_HISTORY}")
     with transaction.atomic():
-        task = _locked_task(assistant.assistant_id, message) if message.task_id else None
+        task = _locked_task(caller, assistant.assistant_id, message) if message.task_id else None
         thread_id = task.newest.thread_id if task else _context(message.context_id)
         origin = {"task_id": task.task_id} if task else {"task_start_id": message.raw["messageId"]}
         said = _said(assistant, message, task, origin)
@@ -119,11 +120,11 @@ def start(assistant: Assistant, message: Message, params: Json, caller: Caller, 
     return Turn(message, run, shown)
 
 
-def _locked_task(assistant_id: UUID, message: Message) -> Task:
+def _locked_task(caller: Caller, assistant_id: UUID, message: Message) -> Task:
     """The task the message goes on with, nobody else answering it meanwhile."""
-    task = find_task(assistant_id, message.task_id, message.context_id)
+    task = find_task(caller, assistant_id, message.task_id, message.context_id)
     Thread.objects.select_for_update().filter(pk=task.newest.thread_id).first()
-    task = find_task(assistant_id, message.task_id, message.context_id)
+    task = find_task(caller, assistant_id, message.task_id, message.context_id)
     if task.state in TERMINAL:
         raise RpcError(UNSUPPORTED, f"Task is {task.state}. Start a new task in the same context.")
     return task
@@ -249,9 +250,12 @@ def task_of(run: Run) -> Task:
 def cancel(assistant: Assistant, params: Json, caller: Caller) -> Task:
     """End a task; one that runs is still to be waited for. Raises RpcError."""
     with transaction.atomic():
-        task = find_task(assistant.assistant_id, params.get("id"), params.get("contextId"))
+        task = find_task(caller, assistant.assistant_id, params.get("id"), params.get("contextId"))
+        scope = may_cancel(caller, task.newest.thread_id, CancelAction.INTERRUPT, run_ids=[task.newest.run_id])
+        if not Run.objects.within(scope).filter(pk=task.newest.pk).exists():
+            raise not_found(task.task_id)
         Thread.objects.select_for_update().filter(pk=task.newest.thread_id).first()
-        task = find_task(assistant.assistant_id, params.get("id"), params.get("contextId"))
+        task = find_task(caller, assistant.assistant_id, params.get("id"), params.get("contextId"))
         reason = "A2A CancelTask"
         if task.state in TERMINAL:
             raise RpcError(NOT_CANCELABLE, f"Task is {task.state} and cannot be canceled")
@@ -272,9 +276,9 @@ def _end_waiting(assistant: Assistant, task: Task, caller: Caller, reason: str) 
     thread = Thread.objects.get(pk=task.newest.thread_id)
     configurable = {"thread_id": str(thread.thread_id), "graph_id": assistant.graph_id}
     config = {**thread.config, "configurable": {**thread.config.get("configurable", {}), **configurable}}
-    _, head, _ = loop.run(
-        state.update_state(thread.thread_id, assistant.graph_id, config, values=None, as_node=END, checkpoint=None)
-    )
+    ended: Json = {"values": None, "as_node": END, "checkpoint": None}
+    writing = state.update_state(thread.thread_id, assistant.graph_id, config, tenant=thread.tenant, **ended)
+    _, head, _ = loop.run(writing)
     thread.settle(head, graph_id=assistant.graph_id, busy=False)
     body = {"metadata": {PROVENANCE: {"task_id": task.task_id}}, "after_seconds": NEVER_DUE_SECONDS}
     marker = _created(assistant, thread.thread_id, body, {}, caller)

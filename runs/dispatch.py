@@ -13,6 +13,7 @@ from django.db import transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from accounts.authorizer import Scope, authorize
 from accounts.callers import Caller
 from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant
@@ -27,6 +28,7 @@ from runs.assembly import refuse_both, run_kwargs, run_metadata, thread_config
 from runs.closing import Closing
 from runs.endings import Ending
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
+from runs.permission import may_cancel, may_create
 from runs.queue_limit import admit, admit_to_thread
 from runs.ringing import after_commit, announce_cancel, close_stream, ring
 from threads.checkpointer import delete_run_checkpoints
@@ -80,14 +82,15 @@ def create_run(thread_id: UUID, body: dict[str, Any], caller: Caller) -> Run:
 
     Raises Invalid, BadRequest, NotFound, ThreadBusy and QueueFull; nothing is written then.
     """
-    assistant_id = _checked(body)
+    assistant_id, run_id = _checked(body), uuid7()
+    scope, body = may_create(caller, thread_id, assistant_id, run_id, body)
     admit(1)
     with transaction.atomic():
         assistant = _assistant(assistant_id)
-        thread, existed = _lock_or_create(thread_id, assistant, body)
+        thread, existed = _lock_or_create(thread_id, assistant, body, scope, caller.tenant)
         strategy = body.get("multitask_strategy", MultitaskStrategy.ENQUEUE)
         others = _others(thread_id, strategy) if existed else []
-        run = _new_run(assistant, thread, body, caller, existed=existed, temporary=False)
+        run = _new_run(run_id, assistant, thread, body, caller, existed=existed, temporary=False)
         run.save(force_insert=True)
         _ring_if_due(run)
         if others:
@@ -105,13 +108,14 @@ def create_stateless_run(body: dict[str, Any], caller: Caller) -> Run:
 
 
 def _stateless_run(body: dict[str, Any], caller: Caller) -> Run:
-    assistant_id = _checked(body)
+    assistant_id, run_id = _checked(body), uuid7()
     if (body.get("command") or {}).get("resume"):
         raise BadRequest("You must provide a thread_id when resuming.")
+    _, body = may_create(caller, None, assistant_id, run_id, body)
     temporary = body.get("on_completion", "delete") == "delete"
     assistant = _assistant(assistant_id)
-    thread = _new_thread(uuid7(), assistant, body)
-    run = _new_run(assistant, thread, body, caller, existed=False, temporary=temporary)
+    thread = _new_thread(uuid7(), assistant, body, caller.tenant)
+    run = _new_run(run_id, assistant, thread, body, caller, existed=False, temporary=temporary)
     insert_together(thread, run)
     _ring_if_due(run)
     return run
@@ -168,14 +172,21 @@ def cancel_runs(runs: Iterable[Run], action: CancelAction, reason: str) -> int:
     return count
 
 
-def cancel_for_assistant(assistant_id: UUID, with_threads: bool) -> None:
-    """An assistant is being deleted: end its runs, and delete its threads if that was asked for."""
-    # In the order in which threads are locked everywhere, so that two deletions wait for each other, not for ever.
-    runs = list(Run.objects.filter(assistant_id=assistant_id).in_flight().order_by("thread_id"))
-    cancel_runs(runs, CancelAction.INTERRUPT, f"assistant {assistant_id} was deleted")
+def cancel_for_assistant(assistant_id: UUID, with_threads: bool, caller: Caller) -> None:
+    """An assistant is being deleted: end its runs, and delete its threads if that was asked for.
+
+    Only those the caller might end and delete one by one.
+    """
+    runs = Run.objects.filter(assistant_id=assistant_id).in_flight()
+    if runs.exists():
+        scope = may_cancel(caller, None, CancelAction.INTERRUPT)
+        # In the order in which threads are locked everywhere: two deletions wait for each other, not for ever.
+        found = list(runs.within(scope).order_by("thread_id"))
+        cancel_runs(found, CancelAction.INTERRUPT, f"assistant {assistant_id} was deleted")
     if with_threads:
-        found = Thread.objects.filter(metadata__contains={"assistant_id": str(assistant_id)})
-        delete_threads(found.values_list("thread_id", flat=True))
+        threads = Thread.objects.filter(metadata__contains={"assistant_id": str(assistant_id)})
+        ids = list(threads.values_list("thread_id", flat=True))
+        delete_threads(ids, authorize(caller, "threads", "delete", {"thread_ids": ids}))
 
 
 def release_thread(thread_id: UUID) -> None:
@@ -203,19 +214,21 @@ def _assistant(assistant_id: UUID) -> Assistant:
     raise NotFound("Thread or assistant not found.")
 
 
-def _lock_or_create(thread_id: UUID, assistant: Assistant, body: dict[str, Any]) -> tuple[Thread, bool]:
-    """The thread, locked, and whether it existed before."""
+def _lock_or_create(
+    thread_id: UUID, assistant: Assistant, body: dict[str, Any], scope: Scope, tenant: str
+) -> tuple[Thread, bool]:
+    """The thread, locked, and whether it existed before. Raises NotFound for one that the scope does not show."""
     for _ in range(2):
-        found = Thread.objects.select_for_update().filter(thread_id=thread_id).first()
+        found = Thread.objects.within(scope).select_for_update().filter(thread_id=thread_id).first()
         if found:
             return found, True
         if body.get("if_not_exists", "reject") == "reject":
             raise NotFound("Thread or assistant not found.")
-        new = _new_thread(thread_id, assistant, body)
+        new = _new_thread(thread_id, assistant, body, tenant)
         # Somebody may create it between our look and our insert: then theirs is the one, and we look again.
         if Thread.objects.bulk_create([new], ignore_conflicts=True) and _is_ours(new):
             return new, False
-    raise Conflict
+    raise NotFound("Thread or assistant not found.")
 
 
 def _others(thread_id: UUID, strategy: str) -> list[Run]:
@@ -235,7 +248,7 @@ def _is_ours(thread: Thread) -> bool:
     return Thread.objects.select_for_update().filter(pk=thread.pk, created_at=thread.created_at).exists()
 
 
-def _new_thread(thread_id: UUID, assistant: Assistant, body: dict[str, Any]) -> Thread:
+def _new_thread(thread_id: UUID, assistant: Assistant, body: dict[str, Any], tenant: str) -> Thread:
     metadata = {
         "graph_id": assistant.graph_id,
         "assistant_id": str(assistant.assistant_id),
@@ -244,6 +257,7 @@ def _new_thread(thread_id: UUID, assistant: Assistant, body: dict[str, Any]) -> 
     }
     return Thread(
         thread_id=thread_id,
+        tenant=tenant,
         status=ThreadStatus.BUSY,
         metadata=metadata,
         config=thread_config(assistant, None, body),
@@ -259,13 +273,21 @@ def _occupy(thread: Thread, assistant: Assistant, body: dict[str, Any]) -> None:
 
 
 def _new_run(
-    assistant: Assistant, thread: Thread, body: dict[str, Any], caller: Caller, *, existed: bool, temporary: bool
+    run_id: UUID,
+    assistant: Assistant,
+    thread: Thread,
+    body: dict[str, Any],
+    caller: Caller,
+    *,
+    existed: bool,
+    temporary: bool,
 ) -> Run:
-    run_id, now = uuid7(), assistant.server_time  # type: ignore[attr-defined]
+    now = assistant.server_time  # type: ignore[attr-defined]
     kwargs = run_kwargs(assistant, thread, body, caller, run_id=run_id, existed=existed, temporary=temporary)
     return Run(
         run_id=run_id,
         thread=thread,
+        tenant=thread.tenant,
         assistant_id=assistant.assistant_id,
         metadata=run_metadata(assistant, thread if existed else None, body),
         kwargs=kwargs,

@@ -20,7 +20,7 @@ from langgraph.types import Command
 from langgraph.version import __version__ as langgraph_version
 from redis.exceptions import RedisError
 
-from accounts.callers import user_from
+from accounts.callers import UNBOUND, Caller, acting_for, user_from
 from assistants.graphs import open_graph, stream_transformers
 from config import dialect, loop, tracing
 from events import log
@@ -105,8 +105,14 @@ class Execution:
 
 async def execute(execution: Execution) -> Outcome:
     """Run the attempt to its end, whatever that is. Never raises but for cancellation from outside."""
-    with loop.working_for(execution):
+    with loop.working_for(execution), acting_for(_caller_of(execution.run)):
         return await asyncio.ensure_future(_attempt(execution))
+
+
+def _caller_of(run: Run) -> Caller:
+    """Whom the graph acts for when it asks this server something in-process."""
+    user = user_from(run.kwargs["config"]["configurable"].get("langgraph_auth_user"))
+    return Caller(user, run.tenant) if user else UNBOUND
 
 
 async def abandoned_outcome(execution: Execution, status: str, reason: str) -> Outcome:
@@ -234,7 +240,7 @@ async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any,
         config,
         access="threads.create_run",
         checkpointer=checkpointer,
-        store=await open_store(),
+        store=await open_store(run.tenant),
         context=context,
     ) as graph:
         return await use(graph)

@@ -16,7 +16,8 @@ import orjson
 from django.http import HttpRequest, HttpResponseBase, StreamingHttpResponse
 from redis.exceptions import RedisError
 
-from accounts.callers import run_caller_of
+from accounts.authorizer import authorize
+from accounts.callers import Caller, caller_of, run_caller_of
 from config import sse
 from config.database import in_thread
 from config.errors import NotFound, without_body
@@ -28,6 +29,7 @@ from runs import following
 from runs.dispatch import cancel_run, cancel_runs, create_run, create_stateless_run
 from runs.models import IN_FLIGHT, CancelAction, Run
 from runs.parts import matches
+from runs.permission import may_cancel
 from runs.requests import endpoint
 from runs.serializers import StatefulRunBody, StatelessRunBody, cancel_action
 
@@ -105,7 +107,8 @@ async def join_stream(request: HttpRequest, run_id: str, thread_id: str | None =
     run_uuid = parse_uuid(run_id, "run ID")
     thread_uuid = parse_uuid(thread_id, "thread ID") if thread_id else None
     since = request.headers.get("Last-Event-ID", "")
-    run, tail = await _find(run_uuid, thread_uuid)
+    wants_cancel = is_true(request.GET.get("cancel_on_disconnect"))
+    run, tail = await _find(caller_of(request), run_uuid, thread_uuid, cancelling=wants_cancel)
     if run is None:
         return sse.response(_just(NOT_FOUND_FRAME))
     position, live = _position(since), run.status in IN_FLIGHT
@@ -116,7 +119,7 @@ async def join_stream(request: HttpRequest, run_id: str, thread_id: str | None =
         live=live,
         modes=listed(request.GET.getlist("stream_mode")),
         show_ids=bool(since) or run.kwargs["resumable"],
-        cancel_on_disconnect=is_true(request.GET.get("cancel_on_disconnect")),
+        cancel_on_disconnect=wants_cancel,
         whole=position == log.BEGINNING,
     )
     if position is None and not live:
@@ -127,10 +130,11 @@ async def join_stream(request: HttpRequest, run_id: str, thread_id: str | None =
 @endpoint("GET")
 async def join_run(request: HttpRequest, thread_id: str, run_id: str) -> HttpResponseBase:
     """GET /threads/{thread_id}/runs/{run_id}/join"""
-    run, tail = await _find(parse_uuid(run_id, "run ID"), parse_uuid(thread_id, "thread ID"))
+    run_uuid, thread_uuid = parse_uuid(run_id, "run ID"), parse_uuid(thread_id, "thread ID")
+    wants_cancel = is_true(request.GET.get("cancel_on_disconnect"))
+    run, tail = await _find(caller_of(request), run_uuid, thread_uuid, cancelling=wants_cancel)
     if run is None:
         raise NotFound("Run not found")
-    wants_cancel = is_true(request.GET.get("cancel_on_disconnect"))
     live = run.status in IN_FLIGHT
     return _json(View(run.thread_id, run.run_id, tail, live=live, cancel_on_disconnect=wants_cancel))
 
@@ -140,7 +144,7 @@ async def cancel(request: HttpRequest, thread_id: str, run_id: str) -> HttpRespo
     """POST /threads/{thread_id}/runs/{run_id}/cancel"""
     thread_uuid, run_uuid = parse_uuid(thread_id, "thread ID"), parse_uuid(run_id, "run ID")
     action = cancel_action(request.GET.get("action"))
-    run, tail = await _find(run_uuid, thread_uuid)
+    run, tail = await _find(caller_of(request), run_uuid, thread_uuid, cancelling=action)
     if run is None:
         raise NotFound("Run not found")
     await in_thread(cancel_run, run, action, f"{action} requested via POST {request.path}")
@@ -156,19 +160,23 @@ async def _created_on_thread(request: HttpRequest, thread_id: UUID) -> View:
     body = read_body(request, StatefulRunBody)
     # The position first: what the run writes before we look again must not be missed.
     after = await log.tail(str(thread_id))
-    create = partial(create_run, thread_id, body, run_caller_of(request))
-    return await _view_once(request, create, body, after)
+    caller = run_caller_of(request)
+    return await _view_once(request, caller, partial(create_run, thread_id, body, caller), body, after)
 
 
 async def _created_stateless(request: HttpRequest) -> View:
     body = read_body(request, StatelessRunBody)
-    create = partial(create_stateless_run, body, run_caller_of(request))
-    return await _view_once(request, create, body, log.BEGINNING)
+    caller = run_caller_of(request)
+    return await _view_once(request, caller, partial(create_stateless_run, body, caller), body, log.BEGINNING)
 
 
-async def _view_once(request: HttpRequest, create: Callable[[], Run], body: dict[str, Any], after: str) -> View:
+async def _view_once(
+    request: HttpRequest, caller: Caller, create: Callable[[], Run], body: dict[str, Any], after: str
+) -> View:
     """The view of the new run; of the one it stands for, from its beginning, when the request came before."""
     run, replayed = await in_thread(once_created, request, lambda: _identity(create()))
+    if replayed and not caller.unbound:
+        await in_thread(_get, caller, UUID(run["run_id"]), UUID(run["thread_id"]), False)
     return View(
         UUID(run["thread_id"]),
         UUID(run["run_id"]),
@@ -184,10 +192,15 @@ def _identity(run: Run) -> dict[str, Any]:
     return {"run_id": str(run.run_id), "thread_id": str(run.thread_id), "resumable": run.kwargs["resumable"]}
 
 
-async def _find(run_id: UUID, thread_id: UUID | None) -> tuple[Run | None, str]:
-    """The run, and the log's end from before we looked, so that nothing falls between."""
+async def _find(
+    caller: Caller, run_id: UUID, thread_id: UUID | None, *, cancelling: CancelAction | bool
+) -> tuple[Run | None, str]:
+    """The run, if the caller may read it, and the log's end from before we looked, so that nothing falls between.
+
+    `cancelling` says how it is to be ended, or True that the viewer's leaving would: the caller must be allowed that.
+    """
     tail = await _tail(thread_id) if thread_id else log.BEGINNING
-    run = await in_thread(partial(_get, run_id, thread_id))
+    run = await in_thread(_get, caller, run_id, thread_id, cancelling)
     if run and thread_id is None:
         tail = await _tail(run.thread_id)
     return run, tail
@@ -201,8 +214,13 @@ async def _tail(thread_id: UUID) -> str:
         return log.NEVER
 
 
-def _get(run_id: UUID, thread_id: UUID | None) -> Run | None:
+def _get(caller: Caller, run_id: UUID, thread_id: UUID | None, cancelling: CancelAction | bool) -> Run | None:
     found = Run.objects.filter(run_id=run_id)
+    if not isinstance(cancelling, CancelAction):
+        found = found.within(authorize(caller, "threads", "read", {"thread_id": thread_id}))
+    if cancelling:
+        action = CancelAction.INTERRUPT if cancelling is True else cancelling
+        found = found.within(may_cancel(caller, thread_id, action, run_ids=[run_id]))
     return (found.filter(thread_id=thread_id) if thread_id else found).first()
 
 

@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from accounts.authorizer import ScopedQuerySet
 from config import dialect
 from config.columns import JSONColumn
 from threads.models import Thread
@@ -104,8 +105,10 @@ DELETE FROM threads_thread WHERE thread_id IN (SELECT thread_id FROM gone)
 """
 
 
-class RunQuerySet(models.QuerySet["Run"]):
+class RunQuerySet(ScopedQuerySet["Run"]):
     """Queries over runs and the transitions that concern many."""
+
+    scoped_via = "thread__"  # a filter speaks of the thread's metadata: runs are no resource of their own
 
     def in_flight(self) -> Self:
         """Those pending or running."""
@@ -166,6 +169,7 @@ class Run(models.Model):
 
     run_id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     thread = models.ForeignKey(Thread, models.CASCADE, related_name="runs")
+    tenant = models.TextField(default="", db_default="", blank=True, editable=False)  # the thread's
     # Not a foreign key: runs outlive their assistant and go on naming it.
     assistant_id = models.UUIDField(db_index=True)
     status = models.TextField(choices=RunStatus, default=RunStatus.PENDING)
@@ -203,6 +207,7 @@ class Run(models.Model):
         indexes = [
             models.Index(fields=["thread", "-created_at"], name="run_thread_created"),
             models.Index(fields=["-created_at"], name="run_created"),
+            models.Index(fields=["tenant", "-created_at"], name="run_tenant", condition=~models.Q(tenant="")),
             models.Index(fields=["status", "-created_at"], name="run_status_created"),
             models.Index(fields=["created_at"], name="run_pending", condition=models.Q(status=RunStatus.PENDING)),
             models.Index(

@@ -10,7 +10,8 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.callers import run_caller_of
+from accounts.authorizer import Scope, authorize
+from accounts.callers import Caller, caller_of, run_caller_of
 from config import loop
 from config.errors import Conflict, NotFound
 from config.paging import Page, only, ordered, page_response, select_field
@@ -56,7 +57,7 @@ class RunSearch(Endpoint):
     def post(self, request: Request) -> Response:
         """List runs of all threads."""
         body = read_body(request, RunSearchBody)
-        rows = ordered(_matching(body), body, default="created_at")
+        rows = ordered(_matching(caller_of(request), body), body, default="created_at")
         return page_response(rows, body, lambda run: only(represent(run), body.get("select")))
 
 
@@ -66,11 +67,15 @@ class RunCount(Endpoint):
     @extend_schema(operation_id="count_runs", request=RunCountBody, responses=OpenApiTypes.INT)
     def post(self, request: Request) -> Response:
         """Count runs of all threads."""
-        return Response(_matching(read_body(request, RunCountBody)).count())
+        return Response(_matching(caller_of(request), read_body(request, RunCountBody)).count())
 
 
-def _matching(body: dict[str, Any]) -> RunQuerySet:
-    found = Run.objects.all()
+def _matching(caller: Caller, body: dict[str, Any]) -> RunQuerySet:
+    asked = {"metadata": body.get("metadata", {}), "status": body.get("status")}
+    asked |= {"limit": body.get("limit", 10), "offset": body.get("offset", 0)}
+    scope = authorize(caller, "threads", "search", asked)
+    body |= {name: value for name, value in asked.items() if value is not None}
+    found = Run.objects.within(scope)
     if "status" in body:
         found = found.with_status(body["status"])
     for name in ("assistant_id", "thread_id"):
@@ -95,14 +100,17 @@ class RunRetry(Endpoint):
         """Run an ended run again as a new run, from its thread's last checkpoint or from where it began."""
         wanted = parse_uuid(run_id, "run ID")
         body = read_body(request, RetryBody)
+        caller = run_caller_of(request)
+        scope = authorize(caller, "threads", "read", {"thread_id": None})
         with transaction.atomic():
-            run = retry_run(_ended(wanted), _input_checkpoint(wanted, body), run_caller_of(request))
+            ended = _ended(wanted, scope)
+            run = retry_run(ended, _input_checkpoint(ended, body), caller)
         location = f"/threads/{run.thread_id}/runs/{run.run_id}"
         return Response(represent(run), headers={"Content-Location": location})
 
 
-def _ended(run_id: UUID) -> Run:
-    run = Run.objects.filter(run_id=run_id).first()
+def _ended(run_id: UUID, scope: Scope) -> Run:
+    run = Run.objects.within(scope).filter(run_id=run_id).first()
     if run is None:
         raise NotFound("Run not found")
     if run.status in IN_FLIGHT:
@@ -110,9 +118,8 @@ def _ended(run_id: UUID) -> Run:
     return run
 
 
-def _input_checkpoint(run_id: UUID, body: dict[str, Any]) -> Any:
+def _input_checkpoint(run: Run, body: dict[str, Any]) -> Any:
     """Where the run began: `{"checkpoint_id": ...}` of the state before it; None to go on from the last checkpoint."""
     if body.get("start", "checkpoint") == "checkpoint":
         return None
-    run = _ended(run_id)
-    return loop.run(first_checkpoint_of_run(run.thread_id, run_id))
+    return loop.run(first_checkpoint_of_run(run.thread_id, run.run_id))

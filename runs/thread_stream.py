@@ -5,11 +5,11 @@ Source: contract/streaming.md 6.
 
 import re
 from collections.abc import AsyncIterator, Iterator, Sequence
-from uuid import UUID
 
 from django.conf import settings
 from django.http import HttpRequest, HttpResponseBase
 
+from accounts.callers import caller_of
 from config import dialect, sse
 from config.errors import Invalid
 from config.rest import parse_uuid
@@ -18,6 +18,7 @@ from events.log import Part
 from runs import following, lookout
 from runs.live import listed
 from runs.requests import endpoint
+from threads.gate import Gate, gate
 
 RUN_MODES, LIFECYCLE, STATE_UPDATE = "run_modes", "lifecycle", "state_update"
 MODES = (RUN_MODES, LIFECYCLE, STATE_UPDATE)
@@ -31,8 +32,9 @@ async def stream_thread(request: HttpRequest, thread_id: str) -> HttpResponseBas
     """GET /threads/{thread_id}/stream: never closes by itself; the thread need not exist yet."""
     wanted = parse_uuid(thread_id, "thread ID")
     modes = _modes(request.GET.getlist("stream_modes") + request.GET.getlist("stream_mode"))
-    after = _position(request.headers.get("Last-Event-ID", "")) or await log.tail(str(wanted))
-    return sse.response(sse.beating(_chunks(wanted, after, modes)))
+    after = _position(request.headers.get("Last-Event-ID", ""))
+    entrance = await gate(wanted, caller_of(request))
+    return sse.response(sse.beating(_chunks(entrance, after or await log.tail(str(wanted)), modes)))
 
 
 def _modes(given: list[str]) -> frozenset[str]:
@@ -56,10 +58,13 @@ def _position(last_event_id: str) -> str | None:
     return last_event_id.replace("*", "0")
 
 
-async def _chunks(thread_id: UUID, after: str, modes: frozenset[str]) -> AsyncIterator[bytes]:
+async def _chunks(entrance: Gate, after: str, modes: frozenset[str]) -> AsyncIterator[bytes]:
     """Frames until the thread is deleted or events are missing: a viewer is told and sent away, never given a gap."""
+    thread_id = entrance.thread_id
     with lookout.threads().watching(thread_id, str(thread_id), known=False) as watch:
         async for parts in log.follow(str(thread_id), after, settings.HEARTBEAT_SECONDS):
+            if parts and not await entrance.lets_through():
+                return
             yield b"".join(_frames(parts, modes))
             if any(part.event == log.GAP and part.data != log.EXPIRED for part in parts):
                 yield sse.frame("error", dialect.dumps(following.LOST))

@@ -10,7 +10,8 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.callers import run_caller_of
+from accounts.authorizer import Scope, authorize
+from accounts.callers import caller_of, run_caller_of
 from config import loop
 from config.errors import BadRequest, Invalid, NotFound
 from config.paging import only
@@ -18,7 +19,8 @@ from config.rest import Endpoint, parse_json, parse_uuid, read_body
 from config.schema import ErrorResponse
 from runs.closing import Closing
 from runs.dispatch import cancel_runs, create_batch, create_run, create_stateless_run, release_thread
-from runs.models import IN_FLIGHT, Run, RunStatus
+from runs.models import IN_FLIGHT, CancelAction, Run, RunStatus
+from runs.permission import may_cancel
 from runs.ringing import announce_cancel, close_stream
 from runs.serializers import (
     RUN_FIELDS,
@@ -71,18 +73,20 @@ class CancelRuns(Endpoint):
         """Cancel all runs in a status, or some of a thread."""
         body = read_body(request, CancelRunsBody)
         action = cancel_action(request.query_params.get("action"))
-        if not cancel_runs(_chosen(body), action, f"{action} requested via POST {request.path}"):
+        if not cancel_runs(_chosen(request, body, action), action, f"{action} requested via POST {request.path}"):
             raise NotFound("No runs found to cancel")
         return Response(status=204)
 
 
-def _chosen(body: dict[str, Any]) -> list[Run]:
-    runs = Run.objects.in_flight().in_turn()
+def _chosen(request: Request, body: dict[str, Any], action: CancelAction) -> list[Run]:
+    caller, runs = caller_of(request), Run.objects.in_flight().in_turn()
     if "status" in body:
         status = body["status"]
+        runs = runs.within(may_cancel(caller, None, action, status=status))
         return list(runs if status == "all" else runs.filter(status=status))
     thread_id = parse_uuid(body["thread_id"], "thread ID")
     run_ids = [parse_uuid(text, "run ID") for text in body["run_ids"]]
+    runs = runs.within(may_cancel(caller, thread_id, action, run_ids=run_ids))
     return list(runs.filter(thread_id=thread_id, run_id__in=run_ids))
 
 
@@ -106,8 +110,10 @@ class ThreadRuns(Endpoint):
         wanted = parse_uuid(thread_id, "thread ID")
         limit, offset = _whole(request, "limit", 10), _whole(request, "offset", 0)
         select = _select(request.query_params.getlist("select"))
-        existing(wanted)
-        rows = Run.objects.filter(thread_id=wanted).order_by("-created_at", "-run_id")
+        caller = caller_of(request)
+        existing(wanted, authorize(caller, "threads", "read", {"thread_id": wanted}))
+        scope = authorize(caller, "threads", "search", {"thread_id": wanted, "metadata": {}})
+        rows = Run.objects.within(scope).filter(thread_id=wanted).order_by("-created_at", "-run_id")
         if "status" in request.query_params:
             rows = rows.with_status(request.query_params["status"])
         page = rows[max(offset, 0) : max(offset, 0) + min(max(limit, 0), 1000)]
@@ -158,9 +164,10 @@ class OneRun(Endpoint):
     def get(self, request: Request, thread_id: str, run_id: str) -> Response:
         """Read a run."""
         thread_uuid, run_uuid = parse_uuid(thread_id, "thread ID"), parse_uuid(run_id, "run ID")
-        run = Run.objects.filter(run_id=run_uuid, thread_id=thread_uuid).first()
+        scope = authorize(caller_of(request), "threads", "read", {"thread_id": thread_uuid})
+        run = Run.objects.within(scope).filter(run_id=run_uuid, thread_id=thread_uuid).first()
         if run is None:
-            existing(thread_uuid)
+            existing(thread_uuid, scope)
             raise NotFound
         return Response(represent(run))
 
@@ -168,7 +175,8 @@ class OneRun(Endpoint):
     def delete(self, request: Request, thread_id: str, run_id: str) -> Response:
         """Delete a run and the checkpoints it wrote; a running one is stopped."""
         thread_uuid, run_uuid = parse_uuid(thread_id, "thread ID"), parse_uuid(run_id, "run ID")
-        run = _deleted(thread_uuid, run_uuid)
+        asked = {"run_id": run_uuid, "thread_id": thread_uuid}
+        run = _deleted(thread_uuid, run_uuid, authorize(caller_of(request), "threads", "delete", asked))
         loop.run(delete_run_checkpoints(thread_uuid, run_uuid))
         if run.status in IN_FLIGHT:
             announce_cancel(run.worker)
@@ -176,11 +184,13 @@ class OneRun(Endpoint):
         return Response(status=204)
 
 
-def _deleted(thread_id: UUID, run_id: UUID) -> Run:
+def _deleted(thread_id: UUID, run_id: UUID, scope: Scope) -> Run:
     """Delete the row, under the thread's lock. Its worker notices within a second and stops; it can write no more."""
     with transaction.atomic():
-        Thread.objects.select_for_update().filter(thread_id=thread_id).first()
-        run = Run.objects.select_for_update().filter(run_id=run_id, thread_id=thread_id).first()
+        Thread.objects.within(scope).select_for_update().filter(thread_id=thread_id).first()
+        run = (
+            Run.objects.within(scope).select_for_update(of=("self",)).filter(run_id=run_id, thread_id=thread_id).first()
+        )
         if run is None:
             raise NotFound("Run not found")
         Run.objects.filter(pk=run.pk).delete()

@@ -14,6 +14,7 @@ from config.loading import find
 from config.project import ProjectError
 from store.configuration import store_settings
 from store.items import ItemStore
+from store.tenancy import TenantStore
 
 _pool: AsyncPool | None = None
 _custom: BaseStore | None = None
@@ -21,13 +22,18 @@ _entered = AsyncExitStack()
 _opening = asyncio.Lock()
 
 
-async def open_store() -> BaseStore:
-    """The store of a run or a request. Raises ProjectError, or whatever the project's own store raises."""
+async def open_store(tenant: str) -> BaseStore:
+    """The store of a run or a request, as its tenant sees it.
+
+    Raises ProjectError, or whatever the project's own store raises.
+    """
     current = store_settings()
     if current.path is not None:
-        return await loop.at_home(_open_custom(current.path)) if _custom is None else _custom
+        custom = await loop.at_home(_open_custom(current.path)) if _custom is None else _custom
+        return TenantStore(custom, tenant) if tenant else custom
     pool = await loop.at_home(_open_pool())
-    return ItemStore(pool, _open_pool, index=current.index, ttl=current.ttl, hnsw=current.hnsw)
+    store = ItemStore(pool, _open_pool, index=current.index, ttl=current.ttl, hnsw=current.hnsw)
+    return TenantStore(store, tenant)
 
 
 async def close() -> None:

@@ -12,6 +12,7 @@ from langgraph.store.base import ListNamespacesOp, SearchOp
 from config import dialect
 from config.errors import BadRequest
 from config.rest import without_nul
+from store.tenancy import MARK
 
 Condition = tuple[str, list[Any]]
 MOST_CONDITIONS = 200
@@ -27,6 +28,8 @@ refreshed AS (
     UPDATE store SET expires_at = now() + store.ttl_minutes * interval '1 minute'
     FROM due WHERE store.prefix = due.prefix AND store.key = due.key)
 """
+# Who asks for all there is asks for what the default tenant has.
+NO_TENANTS: Condition = ("NOT starts_with(store.prefix, %s)", [MARK])
 COMPARED = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 NUMERIC = r"^\s*[+-]?([0-9]{1,200}\.?[0-9]{0,200}|\.[0-9]{1,200})([eE][+-]?[0-9]{1,2})?\s*$"
 
@@ -60,13 +63,17 @@ def search(op: SearchOp) -> Condition:
 
 def wanted(op: SearchOp) -> Condition:
     """Whether an item is below the namespace and matches the filter. Raises UnsupportedFilter."""
-    return joined([(LIVE, []), *below(op.namespace_prefix), *_filters(op.filter or {})])
+    place = below(op.namespace_prefix) if op.namespace_prefix else [NO_TENANTS]
+    return joined([(LIVE, []), *place, *_filters(op.filter or {})])
 
 
 def namespaces(op: ListNamespacesOp) -> Condition:
     """The namespaces that have items, cut to a depth, in the order of their labels."""
     places: list[Condition] = [(LIVE, [])]
     conditions: list[Condition] = []
+    roots = [match.path[0] for match in op.match_conditions or () if match.match_type == "prefix" and match.path]
+    if all(label == "*" for label in roots):
+        places.append(NO_TENANTS)
     for match in op.match_conditions or ():
         path = [str(label) for label in match.path]
         if match.match_type == "prefix":

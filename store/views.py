@@ -1,6 +1,6 @@
 """The store endpoints: items, search, namespaces. Source: contract/platform.md 3."""
 
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, TypeVar
 
 from django.http import HttpResponse
@@ -10,6 +10,8 @@ from langgraph.store.base import Item, SearchItem
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authorizer import authorize
+from accounts.callers import caller_of
 from config import loop
 from config.errors import ApiError, BadRequest, without_body
 from config.rest import Endpoint, read_body, without_nul
@@ -57,15 +59,21 @@ class Items(StoreEndpoint):
     @extend_schema(operation_id="put_item", request=PutBody, responses={204: None, 400: ErrorResponse})
     def put(self, request: Request) -> HttpResponse:
         """Store an item, or replace its value."""
-        body = read_body(request, PutBody)
-        _run(_put(_namespace(body["namespace"]), body))
+        body, caller = read_body(request, PutBody), caller_of(request)
+        body["namespace"] = _namespace(body["namespace"])
+        asked = {name: body.get(name) for name in ("namespace", "key", "value", "index", "ttl")}
+        authorize(caller, "store", "put", asked)
+        body |= {name: asked[name] for name in asked if name in body or asked[name] is not None}
+        _run(_put(caller.tenant, _namespace(body["namespace"]), body))
         return Response(status=204)
 
     @extend_schema(operation_id="delete_item", request=DeleteBody, responses={204: None, 400: ErrorResponse})
     def delete(self, request: Request) -> HttpResponse:
         """Delete an item, if it is there."""
-        body = read_body(request, DeleteBody)
-        _run(_delete(_namespace(body.get("namespace", [])), body["key"]))
+        body, caller = read_body(request, DeleteBody), caller_of(request)
+        asked = {"namespace": _namespace(body.get("namespace", [])), "key": body["key"]}
+        authorize(caller, "store", "delete", asked)
+        _run(_delete(caller.tenant, _namespace(asked["namespace"]), asked["key"]))
         return Response(status=204)
 
     @extend_schema(
@@ -79,7 +87,10 @@ class Items(StoreEndpoint):
         if not key:
             return Response({"error": "Key is required"}, status=400)
         refresh = asked["refresh_ttl"].lower() == "true" if "refresh_ttl" in asked else None
-        item = _run(_get(namespace, without_nul(key), refresh))
+        caller = caller_of(request)
+        about: dict[str, Any] = {"namespace": namespace, "key": without_nul(key), "refresh_ttl": refresh}
+        authorize(caller, "store", "get", about)
+        item = _run(_get(caller.tenant, _namespace(about["namespace"]), about["key"], about["refresh_ttl"]))
         return Response(represent(item) if item else None)
 
 
@@ -91,8 +102,17 @@ class ItemSearch(StoreEndpoint):
     )
     def post(self, request: Request) -> Response:
         """List the items below a namespace, by filter and by meaning."""
-        body = read_body(request, ItemSearchBody)
-        found = _run(_search(_namespace(body.get("namespace_prefix", [])), body))
+        body, caller = read_body(request, ItemSearchBody), caller_of(request)
+        asked = {
+            "namespace": _namespace(body.get("namespace_prefix", [])),
+            "filter": body.get("filter"),
+            "limit": body.get("limit") or 10,
+            "offset": body.get("offset", 0),
+            "query": body.get("query"),
+            "refresh_ttl": body.get("refresh_ttl"),
+        }
+        scope = authorize(caller, "store", "search", asked)
+        found = _run(_search(caller.tenant, _namespace(asked["namespace"]), asked, scope.filter or {}))
         return Response({"items": [{**represent(item), "score": item.score} for item in found]})
 
 
@@ -106,9 +126,16 @@ class Namespaces(StoreEndpoint):
     )
     def post(self, request: Request) -> Response:
         """List the namespaces that have items."""
-        body = read_body(request, NamespacesBody)
-        prefix, suffix = _namespace(body.get("prefix", [])), _namespace(body.get("suffix", []))
-        found = _run(_list(prefix, suffix, body))
+        body, caller = read_body(request, NamespacesBody), caller_of(request)
+        asked = {
+            "namespace": _namespace(body.get("prefix", [])),
+            "suffix": _namespace(body.get("suffix", [])),
+            "max_depth": body.get("max_depth"),
+            "limit": body.get("limit", 100),
+            "offset": body.get("offset", 0),
+        }
+        authorize(caller, "store", "list_namespaces", asked)
+        found = _run(_list(caller.tenant, _namespace(asked["namespace"]), _namespace(asked["suffix"]), asked))
         return Response({"namespaces": [list(namespace) for namespace in found]})
 
 
@@ -123,10 +150,11 @@ def represent(item: Item) -> dict[str, Any]:
     }
 
 
-def _namespace(labels: Sequence[str]) -> tuple[str, ...]:
-    """Raises BadLabel for a label that is empty or has a dot."""
+def _namespace(labels: Sequence[str] | None) -> tuple[str, ...]:
+    """Raises BadLabel for a label that is empty or has a dot. A handler may have made the labels."""
+    labels = labels or ()
     for label in labels:
-        if not label or "." in label:
+        if not isinstance(label, str) or not label or "." in label:
             raise BadLabel(f"Namespace label {label!r} must be a non-empty string without periods")
     return tuple(labels)
 
@@ -141,34 +169,61 @@ def _run(call: Coroutine[Any, Any, T]) -> T:
         raise BadRequest(str(error)) from None
 
 
-async def _put(namespace: tuple[str, ...], body: dict[str, Any]) -> None:
+async def _put(tenant: str, namespace: tuple[str, ...], body: dict[str, Any]) -> None:
     if not namespace:
         raise BadRequest("Namespace cannot be empty.")
     options = {"ttl": body["ttl"]} if "ttl" in body else {}
-    await (await open_store()).aput(namespace, body["key"], body["value"], body.get("index"), **options)
+    await (await open_store(tenant)).aput(namespace, body["key"], body["value"], body.get("index"), **options)
 
 
-async def _delete(namespace: tuple[str, ...], key: str) -> None:
-    await (await open_store()).adelete(namespace, key)
+async def _delete(tenant: str, namespace: tuple[str, ...], key: str) -> None:
+    await (await open_store(tenant)).adelete(namespace, key)
 
 
-async def _get(namespace: tuple[str, ...], key: str, refresh: bool | None) -> Item | None:
-    return await (await open_store()).aget(namespace, key, refresh_ttl=refresh)
+async def _get(tenant: str, namespace: tuple[str, ...], key: str, refresh: bool | None) -> Item | None:
+    return await (await open_store(tenant)).aget(namespace, key, refresh_ttl=refresh)
 
 
-async def _search(prefix: tuple[str, ...], body: dict[str, Any]) -> list[SearchItem]:
-    return await (await open_store()).asearch(
+async def _search(
+    tenant: str, prefix: tuple[str, ...], body: dict[str, Any], required: Mapping[str, Any]
+) -> list[SearchItem]:
+    """What matches the body's filter and the one a resource handler requires, too."""
+    wanted = both(body.get("filter") or {}, required)
+    if wanted is None:
+        return []
+    return await (await open_store(tenant)).asearch(
         prefix,
         query=body.get("query") or None,
-        filter=body.get("filter") or None,
+        filter=wanted or None,
         limit=body.get("limit") or 10,
         offset=body.get("offset", 0),
         refresh_ttl=body.get("refresh_ttl"),
     )
 
 
-async def _list(prefix: tuple[str, ...], suffix: tuple[str, ...], body: dict[str, Any]) -> list[tuple[str, ...]]:
-    return await (await open_store()).alist_namespaces(
+def both(asked: Mapping[str, Any], required: Mapping[str, Any]) -> dict[str, Any] | None:
+    """One filter that says what both say; None where that is nothing. On a key that cannot be joined, what is required
+    is all that counts.
+    """
+    joined = {**asked, **required}
+    for key in asked.keys() & required.keys():
+        one, other = _compared(asked[key]), _compared(required[key])
+        if any(one[operator] != other[operator] for operator in one.keys() & other.keys() if operator == "$eq"):
+            return None
+        joined[key] = {**one, **other}
+    return joined
+
+
+def _compared(wanted: Any) -> dict[str, Any]:
+    """A condition in its long form."""
+    is_long = isinstance(wanted, dict) and any(key.startswith("$") for key in wanted)
+    return wanted if is_long else {"$eq": wanted}
+
+
+async def _list(
+    tenant: str, prefix: tuple[str, ...], suffix: tuple[str, ...], body: dict[str, Any]
+) -> list[tuple[str, ...]]:
+    return await (await open_store(tenant)).alist_namespaces(
         prefix=prefix or None,
         suffix=suffix or None,
         max_depth=body.get("max_depth"),

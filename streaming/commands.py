@@ -12,6 +12,7 @@ from django.db import transaction
 from redis.exceptions import RedisError
 from rest_framework.exceptions import APIException, ValidationError
 
+from accounts.authorizer import Scope, authorize
 from accounts.callers import Caller
 from config.database import in_thread
 from config.errors import UNAVAILABLE, Invalid, first_problem
@@ -88,8 +89,9 @@ def start_run(thread_id: UUID, params: Params, caller: Caller, asked: Asked | No
     if params.get("langsmith_tracer") is not None:
         body["langsmith_tracer"] = _tracer(params["langsmith_tracer"])
     given = params.get("input")
+    scope = authorize(caller, "threads", "read", {"thread_id": thread_id})
     with transaction.atomic():
-        if given is not None and _pending(thread_id, asked):
+        if given is not None and _pending(thread_id, scope, asked):
             body["command"] = {"resume": given}
         else:
             body["input"] = given
@@ -100,12 +102,13 @@ def start_run(thread_id: UUID, params: Params, caller: Caller, asked: Asked | No
 def respond(thread_id: UUID, params: Params, caller: Caller, asked: Asked | None) -> Params:
     """`input.respond`: a run that goes on with the answers. Raises ProtocolError and MustLook."""
     answers = answers_of(params)
+    scope = authorize(caller, "threads", "read", {"thread_id": thread_id})
     with transaction.atomic():
-        thread = Thread.objects.select_for_update().filter(thread_id=thread_id).first()
+        thread = Thread.objects.within(scope).select_for_update().filter(thread_id=thread_id).first()
         assistant_id = thread.metadata.get("assistant_id") if thread else None
         if not isinstance(assistant_id, str):
             raise ProtocolError("no_such_run", "No interrupted run is bound to this thread.")
-        pending = _pending(thread_id, asked)
+        pending = _pending(thread_id, scope, asked)
         for interrupt_id in answers:
             if interrupt_id not in pending:
                 raise ProtocolError("no_such_interrupt", f"Unknown or already-consumed interrupt: {interrupt_id}")
@@ -196,12 +199,12 @@ async def asked_in_log(thread_id: UUID) -> Asked:
 # --- checking and creating --------------------------------------------------------------------------------------------
 
 
-def _pending(thread_id: UUID, asked: Asked | None) -> set[str]:
+def _pending(thread_id: UUID, scope: Scope, asked: Asked | None) -> set[str]:
     """The ids of the interrupts nobody has answered. Locks the thread. Raises MustLook.
 
     The rows know them once the asking run has ended; of a run that asked and goes on, the log knows.
     """
-    thread = Thread.objects.select_for_update().filter(thread_id=thread_id).first()
+    thread = Thread.objects.within(scope).select_for_update().filter(thread_id=thread_id).first()
     if thread is None:
         return set()
     pending = {interrupt["id"] for interrupts in thread.interrupts.values() for interrupt in interrupts}

@@ -13,10 +13,10 @@ from uuid import UUID
 
 from channels.generic.websocket import AsyncWebsocketConsumer
 from redis.exceptions import RedisError
+from rest_framework.exceptions import APIException
 
 from accounts.authentication import caller_for
 from accounts.callers import Caller
-from accounts.refusals import Refused
 from config import dialect
 from events import log
 from streaming import commands
@@ -25,10 +25,12 @@ from streaming.filters import Filter, filter_of
 from streaming.reader import Reader, TooSlow
 from streaming.translation import Event, seq_of
 from streaming.tree import Seen
+from threads.gate import gate
 
 logger = logging.getLogger(__name__)
 STREAM_ENDED = (1011, "thread stream ended")
 TOO_SLOW = (1013, "the client does not take what is sent")
+NOT_YOURS = (4404, "Thread not found")
 TOO_MANY = (1013, "too many commands are waiting")
 LONGEST_INBOX = 100  # commands a client may have waiting
 TOGETHER_SECONDS = 0.1  # how long a connection's first subscription waits for more, to be replayed as one
@@ -64,17 +66,17 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
         await getattr(self, message["type"].replace(".", "_"))(message)
 
     async def connect(self) -> None:
-        """Accept; the thread need not exist yet. Who may not see it will be turned away here, with 4403 or 4404."""
+        """Accept; the thread need not exist yet. A browser can read by which code it is turned away."""
         await self.accept()
         try:
             self.caller = await caller_for(self.scope)
-        except Refused as refused:
-            await self.close(4000 + refused.status_code, str(refused.detail)[:LONGEST_REASON])
-            return
-        try:
             self.thread_id = UUID(self.scope["url_route"]["kwargs"]["thread_id"])
+            self.gate = await gate(self.thread_id, self.caller)
         except ValueError:
             await self.close(*STREAM_ENDED)
+            return
+        except APIException as refused:
+            await self.close(4000 + refused.status_code, str(refused.detail)[:LONGEST_REASON])
             return
         self.subscriptions: dict[str, Filter] = {}
         self.came_late = False  # whether the log had events when the client connected
@@ -260,7 +262,11 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
 
     async def _send_events(self, found: Iterable[Event], filters: list[Filter]) -> None:
         """Send what any of the filters shows."""
-        for event in found:
+        events = list(found)
+        if events and not await self.gate.lets_through():
+            await self._cut_off(*NOT_YOURS)
+            return
+        for event in events:
             self.seen.note(event)
             if any(wanted.shows(event) for wanted in filters):
                 await self._send(event.wire)

@@ -7,10 +7,12 @@ import logging
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
+from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
-from accounts.callers import run_caller_of
+from accounts.authorizer import touches_nothing
+from accounts.callers import caller_of, run_caller_of
 from config import dialect, sse
 from config.errors import BadRequest
 from config.rest import parse_uuid
@@ -19,6 +21,7 @@ from streaming import commands
 from streaming.commands import ProtocolError
 from streaming.filters import ALLOWED, SHOWN_ENTRIES, Filter, filter_of, natural, unsupported_channels
 from streaming.reader import Reader, TooSlow
+from threads.gate import Gate, gate
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +34,7 @@ async def command(request: HttpRequest, thread_id: str) -> HttpResponseBase:
         error = ProtocolError("invalid_argument", commands.BAD_COMMAND)
         command_id = given.get("id") if isinstance(given, dict) else None
         return _answer(commands.failure(command_id, error), status=400)
+    await _admit(request, thread_id)
     try:
         result = await _result(request, thread_id, given["method"], given.get("params"))
     except ProtocolError as error:
@@ -45,8 +49,19 @@ async def events(request: HttpRequest, thread_id: str) -> HttpResponseBase:
     thread_uuid = parse_uuid(thread_id, "thread ID")
     body = _json(request)
     wanted = _filter(body)
+    entrance = await gate(thread_uuid, caller_of(request))
     reader = Reader(thread_uuid, natural(body.get("since")) or 0)
-    return sse.response(sse.beating(_chunks(reader, wanted)))
+    return sse.response(sse.beating(_chunks(entrance, reader, wanted)))
+
+
+async def _admit(request: HttpRequest, thread_id: str) -> None:
+    """Raises NotFound for somebody else's thread; what is no id names none, and its command will say so."""
+    try:
+        wanted = UUID(thread_id)
+    except ValueError:
+        touches_nothing(caller_of(request))
+        return
+    await gate(wanted, caller_of(request))
 
 
 async def _result(request: HttpRequest, thread_id: str, method: str, given: Any) -> dict[str, Any]:
@@ -79,10 +94,12 @@ def _filter(body: Any) -> Filter:
     return filter_of(body)
 
 
-async def _chunks(reader: Reader, wanted: Filter) -> AsyncIterator[bytes]:
+async def _chunks(entrance: Gate, reader: Reader, wanted: Filter) -> AsyncIterator[bytes]:
     """The events as frames, those read at once in one chunk, until the client leaves or the thread is deleted."""
     try:
         async for found in reader.follow():
+            if found and not await entrance.lets_through():
+                return
             shown = [sse.frame(event.method, event.wire, str(event.seq)) for event in found if wanted.shows(event)]
             yield b"".join(shown)
     except TooSlow:

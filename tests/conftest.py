@@ -10,14 +10,18 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psycopg
 import pytest
+from django.test import Client
+from django.test.client import ClientHandler
 from langgraph_sdk import get_client
 from langgraph_sdk.client import LangGraphClient
 from psycopg.conninfo import make_conninfo
 
+from accounts.callers import SCOPE_KEY, UNBOUND
 from config import loop
 from events import connection as redis_connection
 from store import opening
@@ -134,6 +138,32 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """The live server most tests share. They may not stop it, nor count rows they did not make."""
     with live_server(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def owned(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A live server with an Auth object, tests/graphs/owners.py: everything belongs to whoever made it."""
+    folder = tmp_path_factory.mktemp("owned")
+    config, record = str(ROOT / "tests/graphs/owned.json"), str(folder / "asked")
+    with live_server(folder, WEFT_CONFIG=config, AUTH_RECORD=record) as running:
+        yield running
+
+
+class _KnownCaller(ClientHandler):
+    """Stands in for the layer in front of Django that finds out who is calling."""
+
+    def get_response(self, request: Any) -> Any:
+        """The request is everybody's, as on a server without auth."""
+        request.scope = {SCOPE_KEY: UNBOUND}
+        return super().get_response(request)
+
+
+@pytest.fixture
+def client() -> Client:
+    """Django's own test client."""
+    client = Client()
+    client.handler = _KnownCaller(enforce_csrf_checks=False)
+    return client
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.test import Client
+from django.test import RequestFactory
 from django.utils import timezone
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from accounts.callers import Caller
+from accounts.callers import SCOPE_KEY, UNBOUND, Caller
 from assistants.startup import start
 from config.errors import NotFound
 from runs.conclusion import conclude
@@ -24,6 +24,7 @@ from runs.dispatch import NotCancellable, ThreadBusy, cancel_run, create_run, cr
 from runs.execution import Outcome, Stop
 from runs.models import IN_FLIGHT, CancelAction, Run, RunStatus
 from runs.sweeper import take_back_expired
+from runs.views import OneRun
 from tests.run_model import Model, RunModel
 from threads.models import HeadState, Thread
 from threads.removal import delete_threads
@@ -172,7 +173,9 @@ class RunsAndThreads(RuleBasedStateMachine):
     @rule(number=numbers)
     def delete_run(self, number: int) -> None:
         run = latest(self.runs, number)
-        answer = Client().delete(f"/threads/{run.thread_id}/runs/{run.run_id}")
+        request: Any = RequestFactory().delete("/")
+        request.scope = {SCOPE_KEY: UNBOUND}
+        answer = OneRun.as_view()(request, thread_id=str(run.thread_id), run_id=str(run.run_id))
         assert answer.status_code == (204 if self.model.delete(run.run_id) else 404)
 
     @precondition(lambda self: len(self.runs) > 6)

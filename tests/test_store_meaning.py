@@ -17,6 +17,7 @@ from store import meaning, opening, tables
 from store.configuration import Hnsw, store_settings
 from store.items import ItemStore
 from store.opening import open_store
+from store.tenancy import TenantStore
 from tests.test_store_setup import bare_database, section
 
 __all__ = ["bare_database", "section"]
@@ -40,7 +41,7 @@ def space(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 async def _batch(ops: list[Any]) -> list[Any]:
-    return await (await open_store()).abatch(ops)
+    return await (await open_store("")).abatch(ops)
 
 
 def search(*prefix: str, query: str = "red", limit: int = 10, **arguments: Any) -> list[SearchItem]:
@@ -101,7 +102,9 @@ def test_the_index_is_what_is_asked(space: str) -> None:
 
 def test_its_settings_are_gone_with_the_transaction(space: str) -> None:
     async def asked() -> Any:
-        store = await open_store()
+        view = await open_store("")
+        assert isinstance(view, TenantStore)
+        store = view.inner
         assert isinstance(store, ItemStore)
         await store.asearch((space,), query="red")
         pool = await store.living()

@@ -112,9 +112,9 @@ def test_a_store_of_the_projects_own_takes_the_place_of_ours(section: Callable[[
     section({"path": f"./own.py:{name}"})
 
     async def use() -> Any:
-        store = await open_store()
+        store = await open_store("")
         await store.aput(("a",), "k", {"n": 1})
-        again = await open_store()
+        again = await open_store("")
         return store, again, await again.aget(("a",), "k")
 
     store, again, item = loop.run(use())
@@ -126,7 +126,7 @@ def test_a_store_of_the_projects_own_takes_the_place_of_ours(section: Callable[[
 
 def test_a_store_of_the_projects_own_is_left_when_it_is_closed(section: Callable[[Any], None]) -> None:
     section({"path": "./own.py:entered"})
-    loop.run(open_store())
+    loop.run(open_store(""))
     seen = sys.modules["weft_store_own"].seen
     assert seen == ["in"]
     loop.run(opening.close())
@@ -136,7 +136,7 @@ def test_a_store_of_the_projects_own_is_left_when_it_is_closed(section: Callable
 def test_what_is_no_store_is_refused(section: Callable[[Any], None]) -> None:
     section({"path": "./own.py:nothing"})
     with pytest.raises(ProjectError, match="not a store"):
-        loop.run(open_store())
+        loop.run(open_store(""))
 
 
 @pytest.mark.django_db(transaction=True)
@@ -144,7 +144,7 @@ def test_the_default_time_to_live_is_for_whoever_says_nothing(section: Callable[
     section({"ttl": {"default_ttl": 0.5, "refresh_on_read": False}})
 
     async def put() -> None:
-        store = await open_store()
+        store = await open_store("")
         await store.aput(("ttl",), "default", {})
         await store.aput(("ttl",), "ever", {}, ttl=None)
 

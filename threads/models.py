@@ -9,6 +9,7 @@ from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from accounts.authorizer import ScopedQuerySet
 from config.columns import JSONColumn
 
 SETTLED = [
@@ -57,7 +58,7 @@ class HeadState:
         return ThreadStatus.INTERRUPTED if self.has_next else ThreadStatus.IDLE
 
 
-class ThreadQuerySet(models.QuerySet["Thread"]):
+class ThreadQuerySet(ScopedQuerySet["Thread"]):
     """Queries over threads."""
 
     def matching(
@@ -85,6 +86,7 @@ class Thread(models.Model):
     """A conversation's row: its metadata, and the last state its runs left. Source: contract/core.md 4."""
 
     thread_id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.TextField(default="", db_default="", blank=True, editable=False)
     status = models.TextField(choices=ThreadStatus, default=ThreadStatus.IDLE)
     # What `status` goes back to when the last run in flight goes away without having touched the state.
     status_at_rest = models.TextField(choices=ThreadStatus, default=ThreadStatus.IDLE)
@@ -107,6 +109,7 @@ class Thread(models.Model):
         indexes = [
             models.Index(fields=["-created_at"], name="thread_created"),
             models.Index(fields=["-updated_at"], name="thread_updated"),
+            models.Index(fields=["tenant", "-created_at"], name="thread_tenant", condition=~models.Q(tenant="")),
             models.Index(fields=["status", "-created_at"], name="thread_status_created"),
             models.Index(fields=["expires_at"], name="thread_expires", condition=models.Q(expires_at__isnull=False)),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="thread_metadata"),

@@ -7,6 +7,7 @@ from uuid import UUID
 from django.db import transaction
 from redis.exceptions import RedisError
 
+from accounts.authorizer import EVERYTHING, Scope
 from config import loop
 from events import log
 from threads.checkpoint_rows import delete_checkpoints
@@ -14,15 +15,18 @@ from threads.checkpointer import saver
 from threads.models import Thread
 
 
-def delete_threads(thread_ids: Iterable[UUID]) -> int:
-    """Delete threads with everything on them; returns how many there were. Workers notice that their run is gone."""
-    ids = list(thread_ids)
+def delete_threads(thread_ids: Iterable[UUID], scope: Scope = EVERYTHING) -> int:
+    """Delete those of the threads the scope shows, with everything on them; returns how many there were.
+
+    Workers notice that their run is gone.
+    """
+    wanted = Thread.objects.within(scope).filter(thread_id__in=list(thread_ids))
     with transaction.atomic():
-        found = list(Thread.objects.select_for_update().filter(thread_id__in=ids).order_by("pk").values_list("pk"))
+        ids = list(wanted.select_for_update().order_by("pk").values_list("pk", flat=True))
         Thread.objects.filter(thread_id__in=ids).delete()
         delete_checkpoints(ids)
         transaction.on_commit(lambda: loop.start(_forget_events(ids)))
-    return len(found)
+    return len(ids)
 
 
 async def _forget_events(thread_ids: list[UUID]) -> None:

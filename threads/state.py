@@ -41,9 +41,11 @@ def empty_state(checkpoint: dict[str, Any] | None = None) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def thread_graph(graph_id: str, config: Mapping[str, Any], access: AccessContext) -> AsyncIterator[AnyGraph]:
-    """The graph that interprets a thread's checkpoints."""
-    checkpointer, store = await saver(), await open_store()
+async def thread_graph(
+    graph_id: str, config: Mapping[str, Any], access: AccessContext, tenant: str
+) -> AsyncIterator[AnyGraph]:
+    """The graph that interprets a thread's checkpoints, with the store as the thread's tenant sees it."""
+    checkpointer, store = await saver(), await open_store(tenant)
     async with open_graph(graph_id, config, access=access, checkpointer=checkpointer, store=store) as graph:
         yield graph
 
@@ -53,6 +55,7 @@ async def read_state(
     graph_id: str | None,
     config: Mapping[str, Any],
     *,
+    tenant: str,
     checkpoint: Mapping[str, Any] | None = None,
     subgraphs: bool = False,
 ) -> dict[str, Any]:
@@ -63,7 +66,7 @@ async def read_state(
     )
     if graph_id is None or graph_id not in load_all():
         return empty_state(echo)
-    async with thread_graph(graph_id, config, "threads.read") as graph:
+    async with thread_graph(graph_id, config, "threads.read", tenant) as graph:
         try:
             snapshot = await graph.aget_state({"configurable": wanted}, subgraphs=subgraphs)
         except ValueError as error:
@@ -83,6 +86,7 @@ async def read_history(
     graph_id: str | None,
     config: Mapping[str, Any],
     *,
+    tenant: str,
     limit: int,
     before: str | None = None,
     metadata: dict[str, Any] | None = None,
@@ -93,7 +97,7 @@ async def read_history(
         return []
     wanted: Any = {"configurable": _checkpoint_config(thread_id, checkpoint)}
     earlier: Any = {"configurable": {"checkpoint_id": before}} if before else None
-    async with thread_graph(graph_id, config, "threads.read") as graph:
+    async with thread_graph(graph_id, config, "threads.read", tenant) as graph:
         states = graph.aget_state_history(wanted, filter=dialect.plain(metadata), before=earlier, limit=limit)
         try:
             return [thread_state(snapshot) async for snapshot in states]
@@ -113,6 +117,7 @@ async def update_state(
     graph_id: str,
     config: Mapping[str, Any],
     *,
+    tenant: str,
     values: Any,
     as_node: str | None,
     checkpoint: Mapping[str, Any] | None,
@@ -122,7 +127,7 @@ async def update_state(
     Raises BadRequest for an update the graph cannot take.
     """
     wanted = _update_config(config, thread_id, checkpoint)
-    async with thread_graph(graph_id, config, "threads.update") as graph:
+    async with thread_graph(graph_id, config, "threads.update", tenant) as graph:
         if as_node == END and (await graph.aget_state(wanted)).metadata is None:
             raise BadRequest(f"Node {END} does not exist")  # langgraph would write a checkpoint without anything
         with _refusing_unfit():
@@ -132,7 +137,7 @@ async def update_state(
 
 
 async def apply_supersteps(
-    thread_id: UUID, graph_id: str, config: Mapping[str, Any], supersteps: list[dict[str, Any]]
+    thread_id: UUID, graph_id: str, config: Mapping[str, Any], supersteps: list[dict[str, Any]], *, tenant: str
 ) -> HeadState:
     """Write a history of updates, a checkpoint each. Raises BadRequest at the first the graph cannot take."""
     wanted = _update_config(config, thread_id, None)
@@ -143,15 +148,15 @@ async def apply_supersteps(
         ]
         for step in supersteps
     ]
-    async with thread_graph(graph_id, config, "threads.update") as graph:
+    async with thread_graph(graph_id, config, "threads.update", tenant) as graph:
         with _refusing_unfit():
             await graph.abulk_update_state(wanted, steps)
         return await read_head(graph, str(thread_id))
 
 
-async def refreshed_head(thread_id: UUID, graph_id: str, config: Mapping[str, Any]) -> HeadState:
+async def refreshed_head(thread_id: UUID, graph_id: str, config: Mapping[str, Any], *, tenant: str) -> HeadState:
     """The head state of a thread whose checkpoints changed without a run."""
-    async with thread_graph(graph_id, config, "threads.read") as graph:
+    async with thread_graph(graph_id, config, "threads.read", tenant) as graph:
         return await read_head(graph, str(thread_id))
 
 

@@ -10,6 +10,8 @@ from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authorizer import authorize
+from accounts.callers import caller_of
 from assistants.graphs import load_all
 from config import dialect, loop
 from config.errors import BadRequest, Conflict, Invalid
@@ -19,7 +21,7 @@ from events import log
 from threads import state
 from threads.models import Thread, ThreadStatus
 from threads.serializers import HistoryBody, StateAtBody, StateSerializer, StateUpdateBody
-from threads.views import config_for, existing
+from threads.views import config_for, existing, readable
 
 logger = logging.getLogger(__name__)
 SUBGRAPHS = OpenApiParameter("subgraphs", OpenApiTypes.BOOL)
@@ -27,8 +29,14 @@ STATE_UPDATE = "state_update"
 
 
 def _read(request: Request, thread: Thread, checkpoint: dict[str, Any] | None, *, subgraphs: bool) -> Response:
-    config = config_for(request, thread)
-    reading = state.read_state(thread.thread_id, thread.graph_id, config, checkpoint=checkpoint, subgraphs=subgraphs)
+    reading = state.read_state(
+        thread.thread_id,
+        thread.graph_id,
+        config_for(request, thread),
+        tenant=thread.tenant,
+        checkpoint=checkpoint,
+        subgraphs=subgraphs,
+    )
     return Response(loop.run(reading))
 
 
@@ -42,7 +50,7 @@ class ThreadState(Endpoint):
     @extend_schema(operation_id="get_thread_state", parameters=[SUBGRAPHS], responses=StateSerializer)
     def get(self, request: Request, thread_id: str) -> Response:
         """The latest state."""
-        thread = existing(parse_uuid(thread_id, "thread ID"))
+        thread = readable(request, parse_uuid(thread_id, "thread ID"))
         return _read(request, thread, None, subgraphs=_wants_subgraphs(request))
 
     @extend_schema(
@@ -57,14 +65,16 @@ class ThreadState(Endpoint):
         checkpoint = body.get("checkpoint") or {}
         if "checkpoint" not in body and "checkpoint_id" in body:
             checkpoint = {"checkpoint_id": body["checkpoint_id"]}
+        scope = authorize(caller_of(request), "threads", "update", {"thread_id": wanted})
         with transaction.atomic():
             # The row stays locked meanwhile, so that no run starts on a state that is being changed.
-            thread = existing(wanted, lock=True)
+            thread = existing(wanted, scope, lock=True)
             graph_id = _updatable_graph(thread)
             writing = state.update_state(
                 thread.thread_id,
                 graph_id,
                 config_for(request, thread),
+                tenant=thread.tenant,
                 values=body.get("values"),
                 as_node=body.get("as_node"),
                 checkpoint=checkpoint,
@@ -98,7 +108,7 @@ class ThreadStateAt(Endpoint):
     @extend_schema(operation_id="get_thread_state_at_checkpoint", parameters=[SUBGRAPHS], responses=StateSerializer)
     def get(self, request: Request, thread_id: str, checkpoint_id: str) -> Response:
         """The state at a checkpoint of the root graph."""
-        thread = existing(parse_uuid(thread_id, "thread ID"))
+        thread = readable(request, parse_uuid(thread_id, "thread ID"))
         return _read(
             request, thread, {"checkpoint_id": without_nul(checkpoint_id)}, subgraphs=_wants_subgraphs(request)
         )
@@ -112,7 +122,7 @@ class ThreadStateCheckpoint(Endpoint):
         """The state at a checkpoint of any namespace."""
         wanted = parse_uuid(thread_id, "thread ID")
         body = read_body(request, StateAtBody)
-        return _read(request, existing(wanted), body["checkpoint"], subgraphs=body.get("subgraphs", False))
+        return _read(request, readable(request, wanted), body["checkpoint"], subgraphs=body.get("subgraphs", False))
 
 
 class ThreadHistory(Endpoint):
@@ -125,7 +135,7 @@ class ThreadHistory(Endpoint):
     )
     def get(self, request: Request, thread_id: str) -> Response:
         """Past states, newest first."""
-        thread = existing(parse_uuid(thread_id, "thread ID"))
+        thread = readable(request, parse_uuid(thread_id, "thread ID"))
         text = request.query_params.get("limit", "1")
         try:
             limit = int(text)
@@ -141,7 +151,7 @@ class ThreadHistory(Endpoint):
         body = read_body(request, HistoryBody)
         return _history(
             request,
-            existing(wanted),
+            readable(request, wanted),
             limit=body.get("limit", 1),
             before=_checkpoint_id(body.get("before")),
             metadata=body.get("metadata"),
@@ -150,7 +160,8 @@ class ThreadHistory(Endpoint):
 
 
 def _history(request: Request, thread: Thread, **wanted: Any) -> Response:
-    reading = state.read_history(thread.thread_id, thread.graph_id, config_for(request, thread), **wanted)
+    config = config_for(request, thread)
+    reading = state.read_history(thread.thread_id, thread.graph_id, config, tenant=thread.tenant, **wanted)
     return Response(loop.run(reading))
 
 

@@ -13,6 +13,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from uuid_utils.compat import uuid7
 
+from accounts.authorizer import EVERYTHING, Scope, authorize
+from accounts.callers import Caller, caller_of
 from assistants.graphs import NotAGraph, load_all
 from config import loop
 from config.errors import ApiError, BadRequest, Conflict, Invalid, NotFound
@@ -47,13 +49,18 @@ class SuperstepsFailed(ApiError):
     status_code = 201
 
 
-def existing(thread_id: UUID, *, lock: bool = False) -> Thread:
-    """The thread. Raises NotFound."""
-    rows = Thread.objects.select_for_update() if lock else Thread.objects
-    found = rows.filter(thread_id=thread_id).first()
+def existing(thread_id: UUID, scope: Scope, *, lock: bool = False) -> Thread:
+    """The thread, if the scope shows it. Raises NotFound."""
+    rows = Thread.objects.within(scope).filter(thread_id=thread_id)
+    found = (rows.select_for_update() if lock else rows).first()
     if found is None:
         raise NotFound(f"Thread with ID {thread_id} not found")
     return found
+
+
+def readable(request: Request, thread_id: UUID) -> Thread:
+    """The thread, if the request's caller may read it. Raises NotFound and what `authorize` does."""
+    return existing(thread_id, authorize(caller_of(request), "threads", "read", {"thread_id": thread_id}))
 
 
 class Threads(Endpoint):
@@ -67,28 +74,33 @@ class Threads(Endpoint):
     def post(self, request: Request) -> Response:
         """Create a thread, with a history if `supersteps` are given."""
         body = read_body(request, ThreadBody)
+        wanted = parse_uuid(body["thread_id"], "thread ID") if "thread_id" in body else uuid7()
+        caller, if_exists = caller_of(request), body.get("if_exists", "raise")
+        asked = {"thread_id": wanted, "metadata": body.get("metadata", {}), "if_exists": if_exists}
+        scope = authorize(caller, "threads", "create", asked)
         now = timezone.now()
         new = Thread(
-            thread_id=parse_uuid(body["thread_id"], "thread ID") if "thread_id" in body else uuid7(),
-            metadata=body.get("metadata", {}),
+            thread_id=wanted,
+            tenant=caller.tenant,
+            metadata=asked["metadata"],
             created_at=now,
             updated_at=now,
             **(expiry(body.get("ttl")) or default_expiry()),
         )
-        thread = _insert(new, if_exists=body.get("if_exists", "raise"))
+        thread = _insert(new, scope, if_exists=if_exists)
         if thread is new and body.get("supersteps"):
             thread = _with_history(thread, body["supersteps"], config_for(request, thread))
         return Response(represent(thread))
 
 
-def _insert(new: Thread, *, if_exists: str) -> Thread:
-    """The new row, or the one that has its id. Raises Conflict."""
+def _insert(new: Thread, scope: Scope, *, if_exists: str) -> Thread:
+    """The new row, or the one that has its id, if the scope shows it. Raises Conflict."""
     try:
         with transaction.atomic():
             new.save(force_insert=True)
         return new
     except IntegrityError:
-        found = Thread.objects.filter(pk=new.pk).first() if if_exists == "do_nothing" else None
+        found = Thread.objects.within(scope).filter(pk=new.pk).first() if if_exists == "do_nothing" else None
         if found is None:
             raise Conflict(f"Thread with ID {new.pk} already exists") from None
         return found
@@ -99,8 +111,9 @@ def _with_history(thread: Thread, supersteps: list[dict[str, Any]], config: dict
     if graph_id is None or graph_id not in load_all():
         raise SuperstepsFailed(f"Thread {thread.pk} was created, but no registered graph_id in its metadata says how")
     with transaction.atomic():
-        locked = existing(thread.thread_id, lock=True)
-        head = loop.run(state.apply_supersteps(thread.thread_id, graph_id, config, supersteps))
+        locked = existing(thread.thread_id, EVERYTHING, lock=True)
+        writing = state.apply_supersteps(thread.thread_id, graph_id, config, supersteps, tenant=thread.tenant)
+        head = loop.run(writing)
         locked.settle(head, graph_id=graph_id, busy=locked.status == ThreadStatus.BUSY)
     return locked
 
@@ -109,8 +122,8 @@ def config_for(request: Request, thread: Thread) -> dict[str, Any]:
     """What a graph factory sees when the thread's state is read or updated (contract/core.md 4.13)."""
     asked = configurable_headers({"x-request-id": str(uuid4()), **request.headers})
     known = thread.config.get("configurable", {})
-    ids = {"thread_id": str(thread.thread_id), "graph_id": thread.graph_id}
-    return {**thread.config, "configurable": {**known, **asked, **ids}}
+    own = {"thread_id": str(thread.thread_id), "graph_id": thread.graph_id, **caller_of(request).auth_configurable()}
+    return {**thread.config, "configurable": {**known, **asked, **own}}
 
 
 class ThreadSearch(Endpoint):
@@ -121,7 +134,10 @@ class ThreadSearch(Endpoint):
         """List threads."""
         body = read_body(request, ThreadSearchBody)
         ids = [_filter_id(text) for text in body.get("ids", [])]
-        rows = Thread.objects.matching(ids=ids, **_filters(body))
+        asked = {**_filters(body), "limit": body.get("limit", 10), "offset": body.get("offset", 0)}
+        scope = authorize(caller_of(request), "threads", "search", asked)
+        body |= {name: value for name, value in asked.items() if value is not None}
+        rows = Thread.objects.within(scope).matching(ids=ids, **_filters(body))
         found = ordered(rows, body, default="created_at", columns=LAST_CHANGE)
         return page_response(found, body, lambda row: _row(row, body))
 
@@ -141,7 +157,7 @@ def _row(thread: Thread, body: dict[str, Any]) -> dict[str, Any]:
 
 
 def _filters(body: dict[str, Any]) -> dict[str, Any]:
-    return {name: body.get(name) for name in ("metadata", "values", "status")}
+    return {"metadata": body.get("metadata", {}), "values": body.get("values", {}), "status": body.get("status")}
 
 
 class ThreadCount(Endpoint):
@@ -150,7 +166,9 @@ class ThreadCount(Endpoint):
     @extend_schema(operation_id="count_threads", request=ThreadCountBody, responses=OpenApiTypes.INT)
     def post(self, request: Request) -> Response:
         """Count threads."""
-        return Response(Thread.objects.matching(**_filters(read_body(request, ThreadCountBody))).count())
+        asked = {**_filters(read_body(request, ThreadCountBody)), "limit": 0, "offset": 0}
+        scope = authorize(caller_of(request), "threads", "search", asked)
+        return Response(Thread.objects.within(scope).matching(**_filters(asked)).count())
 
 
 class OneThread(Endpoint):
@@ -163,7 +181,7 @@ class OneThread(Endpoint):
     )
     def get(self, request: Request, thread_id: str) -> Response:
         """Read a thread."""
-        thread = existing(parse_uuid(thread_id, "thread ID"))
+        thread = readable(request, parse_uuid(thread_id, "thread ID"))
         included = {name.strip() for name in request.query_params.get("include", "").split(",")}
         return Response({**represent(thread), **(ttl_of(thread) if "ttl" in included else {})})
 
@@ -172,11 +190,13 @@ class OneThread(Endpoint):
         """Merge metadata, set the TTL."""
         wanted = parse_uuid(thread_id, "thread ID")
         body = read_body(request, ThreadPatchBody)
+        asked = {"thread_id": wanted, **({"metadata": body["metadata"]} if "metadata" in body else {})}
+        scope = authorize(caller_of(request), "threads", "update", asked)
         with transaction.atomic():
-            thread = Thread.objects.select_for_update().filter(thread_id=wanted).first()
+            thread = Thread.objects.within(scope).select_for_update().filter(thread_id=wanted).first()
             if thread is None:
                 raise NotFound
-            thread.metadata = {**thread.metadata, **body.get("metadata", {})}
+            thread.metadata = {**thread.metadata, **asked.get("metadata", {})}
             thread.updated_at = timezone.now()
             lifetime = expiry(body.get("ttl"))
             for name, value in lifetime.items():
@@ -190,7 +210,8 @@ class OneThread(Endpoint):
     def delete(self, request: Request, thread_id: str) -> Response:
         """Delete a thread with its runs and checkpoints; what runs on it is stopped."""
         wanted = parse_uuid(thread_id, "thread ID")
-        if not delete_threads([wanted]):
+        scope = authorize(caller_of(request), "threads", "delete", {"thread_id": wanted})
+        if not delete_threads([wanted], scope):
             raise NotFound(f"Thread with ID {wanted} not found")
         return Response(status=204)
 
@@ -203,16 +224,21 @@ class ThreadCopy(Endpoint):
     @extend_schema(operation_id="copy_thread", request=None, responses={200: ThreadSerializer, 409: ErrorResponse})
     def post(self, request: Request, thread_id: str) -> Response:
         """Copy a thread with its checkpoints, without its runs."""
-        wanted = parse_uuid(thread_id, "thread ID")
+        wanted, copied = parse_uuid(thread_id, "thread ID"), uuid4()
+        caller = caller_of(request)
+        asked: dict[str, Any] = {"thread_id": copied}
+        scope = authorize(caller, "threads", "read", {"thread_id": wanted})
+        authorize(caller, "threads", "create", asked)
         with transaction.atomic():
             # Locked, so that nobody deletes the checkpoints while they are copied.
-            source = Thread.objects.select_for_update().filter(thread_id=wanted).first()
+            source = Thread.objects.within(scope).select_for_update().filter(thread_id=wanted).first()
             if source is None:
                 raise Conflict
             now = timezone.now()
             copy = Thread(
-                thread_id=uuid4(),
-                metadata=source.metadata,
+                thread_id=copied,
+                tenant=source.tenant,
+                metadata={**source.metadata, **asked.get("metadata", {})},
                 values=source.values,
                 interrupts=source.interrupts,
                 created_at=now,
@@ -234,7 +260,7 @@ def _settle_copy(copy: Thread, source: Thread, config: dict[str, Any]) -> None:
     if graph_id is None or graph_id not in load_all():
         return
     try:
-        head = loop.run(state.refreshed_head(source.thread_id, graph_id, config))
+        head = loop.run(state.refreshed_head(source.thread_id, graph_id, config, tenant=source.tenant))
     except NotAGraph:
         return
     if head.exists:
@@ -248,7 +274,7 @@ class ThreadPrune(Endpoint):
     def post(self, request: Request) -> Response:
         """Delete threads, or all but the latest checkpoints of those that are not busy."""
         body = read_body(request, PruneBody)
-        ids = [parse_uuid(text, "thread ID") for text in body["thread_ids"]]
+        ids = _prunable(caller_of(request), [parse_uuid(text, "thread ID") for text in body["thread_ids"]])
         if body.get("strategy", TTLStrategy.DELETE) == TTLStrategy.DELETE:
             return Response({"pruned_count": delete_threads(ids)})
         with transaction.atomic():
@@ -262,10 +288,20 @@ class ThreadPrune(Endpoint):
         return Response({"pruned_count": len(found)})
 
 
+def _prunable(caller: Caller, ids: list[UUID]) -> list[UUID]:
+    """The ids, if the caller may delete all of them: one that is not theirs, or is none at all, is 404 for the call."""
+    authorize(caller, "threads", "delete", {"thread_ids": ids})
+    for thread_id in ids:
+        scope = authorize(caller, "threads", "delete", {"thread_id": thread_id})
+        if scope != EVERYTHING:
+            existing(thread_id, scope)
+    return ids
+
+
 class ThreadStorage(Endpoint):
     """GET /threads/{thread_id}/storage"""
 
     @extend_schema(operation_id="get_thread_storage", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, thread_id: str) -> Response:
         """How many bytes a thread's checkpoints take, by channel."""
-        return Response(checkpoint_rows.storage(existing(parse_uuid(thread_id, "thread ID")).thread_id))
+        return Response(checkpoint_rows.storage(readable(request, parse_uuid(thread_id, "thread ID")).thread_id))

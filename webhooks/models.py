@@ -13,6 +13,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 from uuid_utils.compat import uuid7
 
+from accounts.authorizer import ScopedQuerySet
 from config.columns import JSONColumn
 from webhooks.signing import new_secret
 
@@ -42,7 +43,7 @@ class DeliveryStatus(models.TextChoices):
     FAILED = "failed", "failed"  # no attempt is left
 
 
-class EndpointQuerySet(models.QuerySet["WebhookEndpoint"]):
+class EndpointQuerySet(ScopedQuerySet["WebhookEndpoint"]):
     """Queries over endpoints and the changes senders make."""
 
     def held(self, ids: list[UUID]) -> list["WebhookEndpoint"]:
@@ -68,6 +69,7 @@ class WebhookEndpoint(models.Model):
     """Somebody who wants to be told of events."""
 
     endpoint_id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.TextField(default="", db_default="", blank=True, editable=False)
     url = models.TextField()
     description = models.TextField(default="", blank=True)
     events = ArrayField(models.TextField(choices=[(event, event) for event in SUBSCRIBABLE]))
@@ -93,9 +95,10 @@ class WebhookEndpoint(models.Model):
     def __str__(self) -> str:
         return self.description or self.url
 
-    def wants(self, assistant_id: UUID, metadata: dict[str, Any]) -> bool:
-        """Whether its filters let a run of the assistant with the metadata pass."""
-        return self.assistant_id in (None, assistant_id) and contains(metadata, self.metadata)
+    def wants(self, tenant: str, assistant_id: UUID, metadata: dict[str, Any]) -> bool:
+        """Whether its filters let a run of the assistant with the metadata pass; never one of another tenant."""
+        fits = self.tenant == tenant and self.assistant_id in (None, assistant_id)
+        return fits and contains(metadata, self.metadata)
 
     def secrets(self) -> list[str]:
         """Those that sign now."""
@@ -138,7 +141,7 @@ DELETE FROM webhooks_webhookdelivery WHERE delivery_id IN (
 """
 
 
-class DeliveryQuerySet(models.QuerySet["WebhookDelivery"]):
+class DeliveryQuerySet(ScopedQuerySet["WebhookDelivery"]):
     """Queries over deliveries and the transitions that concern many."""
 
     def due(self) -> Self:
@@ -174,6 +177,7 @@ class WebhookDelivery(models.Model):
     """One message to one receiver: an endpoint, or the URL a run was given."""
 
     delivery_id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant = models.TextField(default="", db_default="", editable=False)  # the run's, or the endpoint's
     endpoint = models.ForeignKey(WebhookEndpoint, models.CASCADE, null=True, related_name="deliveries")
     url = models.TextField()
     lane = models.TextField()  # whoever it is for, endpoint or host: a slow one holds up its own lane only
@@ -200,6 +204,7 @@ class WebhookDelivery(models.Model):
         indexes = [
             models.Index(fields=["next_attempt_at"], name="delivery_due", condition=models.Q(status="pending")),
             models.Index(fields=["-created_at"], name="delivery_created"),
+            models.Index(fields=["tenant", "-created_at"], name="delivery_tenant", condition=~models.Q(tenant="")),
             models.Index(fields=["status", "-created_at"], name="delivery_status_created"),
             models.Index(fields=["endpoint", "-created_at"], name="delivery_endpoint_created"),
             models.Index(fields=["run_id"], name="delivery_run"),

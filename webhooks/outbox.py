@@ -75,7 +75,7 @@ def write_test(endpoint: WebhookEndpoint) -> WebhookDelivery:
 
 
 def _matching(run: Run) -> list[WebhookEndpoint]:
-    return [endpoint for endpoint in endpoints.enabled() if endpoint.wants(run.assistant_id, run.metadata)]
+    return [endpoint for endpoint in endpoints.enabled() if endpoint.wants(run.tenant, run.assistant_id, run.metadata)]
 
 
 def _document_for(event: Event, ending: Ending, document: dict[str, Any]) -> dict[str, Any]:
@@ -91,6 +91,7 @@ def _delivery(
         url=url,
         lane=str(endpoint.pk) if endpoint else httpx.URL(url).host,
         event=event,
+        tenant=run.tenant if run else endpoint.tenant if endpoint else "",
         run_id=run.run_id if run else None,
         thread_id=run.thread_id if run else None,
         body=body,

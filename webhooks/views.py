@@ -4,10 +4,14 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
+from django.db.models import QuerySet
 from drf_spectacular.utils import extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.authorizer import Scope, authorize
+from accounts.callers import caller_of
 from config.errors import NotFound
 from config.paging import ordered, page_response
 from config.rest import Endpoint, parse_uuid, read_body
@@ -32,6 +36,7 @@ represent = EndpointSerializer().to_representation
 with_secret = SecretSerializer().to_representation
 summary = DeliverySerializer().to_representation
 in_full = WholeDeliverySerializer().to_representation
+ENDPOINT_FIELDS = EndpointPatchBody().fields.keys() | EndpointBody().fields.keys()
 
 
 class Endpoints(Endpoint):
@@ -46,7 +51,10 @@ class Endpoints(Endpoint):
     )
     def post(self, request: Request) -> Response:
         """Create an endpoint; its secret is shown this once."""
-        return Response(with_secret(create_endpoint(_fields(read_body(request, EndpointBody)))))
+        caller, fields = caller_of(request), _fields(read_body(request, EndpointBody))
+        fields.setdefault("metadata", {})
+        authorize(caller, "webhooks", "create", fields)
+        return Response(with_secret(create_endpoint({**_known(fields), "tenant": caller.tenant})))
 
 
 class EndpointSearch(Endpoint):
@@ -60,7 +68,8 @@ class EndpointSearch(Endpoint):
     def post(self, request: Request) -> Response:
         """List endpoints, newest first."""
         body = read_body(request, EndpointSearchBody)
-        rows = ordered(WebhookEndpoint.objects.all(), body, default="created_at")
+        scope = authorize(caller_of(request), "webhooks", "search", {})
+        rows = ordered(WebhookEndpoint.objects.within(scope), body, default="created_at")
         return page_response(rows.filter(enabled=body["enabled"]) if "enabled" in body else rows, body, represent)
 
 
@@ -70,19 +79,25 @@ class OneEndpoint(Endpoint):
     @extend_schema(operation_id="get_webhook_endpoint", responses=EndpointSerializer)
     def get(self, request: Request, endpoint_id: str) -> Response:
         """Read an endpoint."""
-        return Response(represent(_endpoint(endpoint_id)))
+        return Response(represent(_endpoint(request, "read", endpoint_id)))
 
     @extend_schema(operation_id="patch_webhook_endpoint", request=EndpointPatchBody, responses=EndpointSerializer)
     def patch(self, request: Request, endpoint_id: str) -> Response:
         """Change an endpoint."""
         wanted = _id(endpoint_id)
         fields = _fields(read_body(request, EndpointPatchBody))
-        return Response(represent(change_endpoint(_endpoint(wanted), fields)))
+        asked = {**fields, "endpoint_id": wanted}
+        scope = authorize(caller_of(request), "webhooks", "update", asked)
+        with transaction.atomic():
+            endpoint = change_endpoint(_within(WebhookEndpoint.objects.within(scope), wanted), _known(asked))
+            # Its metadata chooses whose runs it hears of: nobody widens that beyond what they may see.
+            _within(WebhookEndpoint.objects.within(scope), wanted)
+        return Response(represent(endpoint))
 
     @extend_schema(operation_id="delete_webhook_endpoint", responses={204: None})
     def delete(self, request: Request, endpoint_id: str) -> Response:
         """Delete an endpoint with its deliveries."""
-        _endpoint(endpoint_id).delete()
+        _endpoint(request, "delete", endpoint_id).delete()
         return Response(status=204)
 
 
@@ -96,7 +111,7 @@ class EndpointSecret(Endpoint):
         """Give the endpoint a new secret, shown this once; the one so far signs too for a while."""
         wanted = _id(endpoint_id)
         body = read_body(request, RotateBody)
-        endpoint = _endpoint(wanted)
+        endpoint = _endpoint(request, "update", wanted)
         endpoint.rotate(timedelta(hours=body["overlap_hours"]) if "overlap_hours" in body else OVERLAP)
         return Response(with_secret(endpoint))
 
@@ -113,7 +128,7 @@ class EndpointTest(Endpoint):
     )
     def post(self, request: Request, endpoint_id: str) -> Response:
         """Send the endpoint a test event."""
-        return Response(summary(test_endpoint(_endpoint(endpoint_id))))
+        return Response(summary(test_endpoint(_endpoint(request, "update", endpoint_id))))
 
 
 class EndpointRedelivery(Endpoint):
@@ -130,7 +145,7 @@ class EndpointRedelivery(Endpoint):
         """Send again all that failed, or all since a time."""
         wanted = _id(endpoint_id)
         body = read_body(request, RedeliverBody)
-        return Response({"count": redeliver_failed(_endpoint(wanted), body.get("since"))})
+        return Response({"count": redeliver_failed(_endpoint(request, "update", wanted), body.get("since"))})
 
 
 class DeliverySearch(Endpoint):
@@ -144,7 +159,8 @@ class DeliverySearch(Endpoint):
     def post(self, request: Request) -> Response:
         """List deliveries, newest first."""
         body = read_body(request, DeliverySearchBody)
-        rows = WebhookDelivery.objects.filter(**_filters(body)).defer("body", "attempts")
+        shown = _shown(authorize(caller_of(request), "webhooks", "search", {}))
+        rows = shown.filter(**_filters(body)).defer("body", "attempts")
         return page_response(ordered(rows, body, default="created_at"), body, summary)
 
 
@@ -154,7 +170,7 @@ class OneDelivery(Endpoint):
     @extend_schema(operation_id="get_webhook_delivery", responses=WholeDeliverySerializer)
     def get(self, request: Request, delivery_id: str) -> Response:
         """Read a delivery with its attempts."""
-        return Response(in_full(_delivery(delivery_id)))
+        return Response(in_full(_delivery(request, "read", delivery_id)))
 
 
 class DeliveryAgain(Endpoint):
@@ -169,7 +185,7 @@ class DeliveryAgain(Endpoint):
     )
     def post(self, request: Request, delivery_id: str) -> Response:
         """Send a delivery again, whether it had arrived or not."""
-        return Response(summary(redeliver(_delivery(delivery_id))))
+        return Response(summary(redeliver(_delivery(request, "update", delivery_id))))
 
 
 def _fields(body: dict[str, Any]) -> dict[str, Any]:
@@ -178,6 +194,11 @@ def _fields(body: dict[str, Any]) -> dict[str, Any]:
     if "events" in body:
         body["events"] = list(dict.fromkeys(body["events"]))
     return body
+
+
+def _known(asked: dict[str, Any]) -> dict[str, Any]:
+    """The fields of an endpoint, in whatever else a handler left."""
+    return {name: value for name, value in asked.items() if name in ENDPOINT_FIELDS}
 
 
 def _filters(body: dict[str, Any]) -> dict[str, Any]:
@@ -196,16 +217,31 @@ def _id(text: str) -> UUID:
     return parse_uuid(text, "endpoint ID")
 
 
-def _endpoint(given: str | UUID) -> WebhookEndpoint:
-    found = WebhookEndpoint.objects.filter(pk=given if isinstance(given, UUID) else _id(given)).first()
+def _endpoint(request: Request, action: str, given: str | UUID) -> WebhookEndpoint:
+    """The endpoint, if the caller may do that to it. Raises NotFound and what `authorize` raises."""
+    wanted = given if isinstance(given, UUID) else _id(given)
+    scope = authorize(caller_of(request), "webhooks", action, {"endpoint_id": wanted})
+    return _within(WebhookEndpoint.objects.within(scope), wanted)
+
+
+def _shown(scope: Scope) -> QuerySet[WebhookDelivery]:
+    """Deliveries of endpoints the scope shows. Under a handler's filter those to a run's own URL are nobody's."""
+    if not scope.filter:
+        return WebhookDelivery.objects.within(scope)
+    return WebhookDelivery.objects.filter(endpoint__in=WebhookEndpoint.objects.within(scope))
+
+
+def _within(rows: QuerySet[WebhookEndpoint], wanted: UUID) -> WebhookEndpoint:
+    found = rows.filter(pk=wanted).first()
     if found is None:
         raise NotFound("Webhook endpoint not found")
     return found
 
 
-def _delivery(text: str) -> WebhookDelivery:
+def _delivery(request: Request, action: str, text: str) -> WebhookDelivery:
     wanted = parse_uuid(text, "delivery ID")
-    found = WebhookDelivery.objects.select_related("endpoint").filter(pk=wanted).first()
+    scope = authorize(caller_of(request), "webhooks", action, {"delivery_id": wanted})
+    found = _shown(scope).select_related("endpoint").filter(pk=wanted).first()
     if found is None:
         raise NotFound("Webhook delivery not found")
     return found
