@@ -90,7 +90,7 @@ def authenticated(app: ASGIApp, *, guarded: bool = True) -> ASGIApp:
         except Refused as refused:
             if scope["type"] == "websocket":
                 return await send({"type": "websocket.close"})
-            return await _refuse(send, refused)
+            return await refuse(send, refused)
         scope = {**scope, SCOPE_KEY: caller, OWNER_KEY: caller.owner}
         if caller.unbound:
             return await app(scope, receive, send)
@@ -109,7 +109,7 @@ def _checked(send: Send, scope: AsgiScope, caller: Caller) -> Send:
         if message["type"] == "http.response.start" and message["status"] < 400 and not _may_leave(message, caller):
             withheld = True
             logger.error("%s %s never asked the authorizer: its answer is withheld", scope["method"], scope["path"])
-            await _refuse(send, Refused(403, "Forbidden"))
+            await refuse(send, Refused(403, "Forbidden"))
         elif not withheld:
             await send(message)
 
@@ -122,7 +122,7 @@ def _may_leave(message: Message, caller: Caller) -> bool:
     return bool(caller.asked) or any(name.lower() == replayed for name, _ in message["headers"])
 
 
-async def _refuse(send: Send, refused: Refused) -> None:
+async def refuse(send: Send, refused: Refused) -> None:
     """`{"detail": ...}`, or the bare text that stands for a failure of the handler itself."""
     if refused.status_code == 500:
         kind, body = b"text/plain; charset=utf-8", b"Internal Server Error"

@@ -1,5 +1,6 @@
 """Who is calling: the user, the tenant, the scopes of an API key. Decides nothing and reads no row."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -90,6 +91,19 @@ ANONYMOUS = User({"identity": "", "is_authenticated": False})
 
 
 @dataclass(frozen=True)
+class Rate:
+    """How many requests may be sent: so many a second in the long run, so many at once."""
+
+    per_second: float
+    burst: int
+
+    @classmethod
+    def of(cls, per_second: float | None, burst: int | None) -> "Rate | None":
+        """None without a limit; by default what one second allows may come at once."""
+        return None if per_second is None else cls(per_second, burst or max(math.ceil(per_second), 1))
+
+
+@dataclass(frozen=True)
 class Caller:
     """On whose behalf something is done, and the facts of the request that reach the graph.
 
@@ -100,6 +114,7 @@ class Caller:
     user: User = ANONYMOUS
     tenant: str = ""
     scopes: frozenset[str] | None = None
+    rate: Rate | None = None  # of an API key, beside its tenant's
     request_id: str = ""
     configurable: dict[str, Any] = field(default_factory=dict)
     unbound: bool = False

@@ -20,7 +20,7 @@ from uuid import UUID
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
 
-from accounts.callers import Caller, User
+from accounts.callers import Caller, Rate, User
 from accounts.issuing import FORM, digest_of
 from accounts.models import ApiKey, KeyState
 from accounts.refusals import Refused
@@ -218,9 +218,15 @@ def _verified(key: ApiKey) -> VerifiedKey | str:
     if key.state == KeyState.EXPIRED:
         return "This API key has expired"
     fields = {"identity": key.identity, "display_name": key.name, "permissions": key.scopes}
+    caller = Caller(
+        User(fields),
+        tenant=key.tenant.slug if key.tenant else "",
+        scopes=frozenset(key.scopes),
+        rate=Rate.of(key.requests_per_second, key.burst),
+    )
     return VerifiedKey(
         key_id=key.key_id,
-        caller=Caller(User(fields), tenant=key.tenant.slug if key.tenant else "", scopes=frozenset(key.scopes)),
+        caller=caller,
         ends_at=key.ends_at.timestamp() if key.ends_at else float("inf"),
     )
 

@@ -15,6 +15,7 @@ from channels.generic.websocket import AsyncWebsocketConsumer
 from redis.exceptions import RedisError
 from rest_framework.exceptions import APIException
 
+from accounts import limits
 from accounts.authentication import caller_for
 from accounts.callers import Caller
 from config import dialect
@@ -70,6 +71,7 @@ class ThreadEvents(AsyncWebsocketConsumer):  # type: ignore[misc]
         await self.accept()
         try:
             self.caller = await caller_for(self.scope)
+            await limits.admit(self.caller)
             self.thread_id = UUID(self.scope["url_route"]["kwargs"]["thread_id"])
             self.gate = await gate(self.thread_id, self.caller)
         except ValueError:

@@ -33,7 +33,7 @@ def tell(state: Told, config: RunnableConfig, runtime: Runtime[None]) -> Told:
 
 who = (
     StateGraph(Told)
-    .add_node("tell", tell)  # type: ignore[call-overload]
+    .add_node("tell", tell)  # type: ignore[arg-type, call-overload, unused-ignore]
     .add_edge(START, "tell")
     .add_edge("tell", END)
     .compile()
