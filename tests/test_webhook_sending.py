@@ -4,6 +4,7 @@ import ssl
 import time
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from ipaddress import ip_network
 from pathlib import Path
@@ -14,6 +15,7 @@ from django.utils import timezone
 from standardwebhooks import Webhook, WebhookVerificationError
 
 from config import outbound
+from config.project import project
 from tests.receiver import Received, Receiver, Reply, receiving, until
 from threads.models import HeadState
 from webhooks import outbox, outcome, sender, tasks
@@ -190,7 +192,7 @@ def test_each_failure_has_its_name(receiver: Receiver, settings: Any, monkeypatc
             delivery_to("http://nowhere.example/", lane="4"): "dns_lookup_failed",
             delivery_to(f"http://two.example:{port}/two", lane="5"): "blocked_address",
             delivery_to("http://10.0.0.5/", lane="6"): "blocked_address",
-            delivery_to(receiver.script("/moved", Reply(307, {"Location": "http://10.0.0.5/"}))): "redirected",
+            delivery_to(receiver.script("/moved", Reply(302, {"Location": "/"})), lane="8"): "redirected",
             delivery_to(receiver.script("/bad", Reply(404)), lane="7"): "bad_status",
         }
         sent(*wanted)
@@ -247,6 +249,112 @@ def test_tls_checks_the_name_of_the_url_though_the_address_is_pinned(
         sent(right, wrong)
     assert (right.status, wrong.failure) == ("delivered", "tls_failed")
     assert sorted(map(str, asked)) == ["hooks.example", "other.example"]
+
+
+# --- redirects --------------------------------------------------------------------------------------------------------
+
+
+def moved(target: str, status: int = 307) -> Reply:
+    return Reply(status, {"Location": target})
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_a_receiver_that_has_moved_is_sent_the_same_request(receiver: Receiver, status: int) -> None:
+    endpoint = new_endpoint(receiver.script("/old", moved("/new", status)))
+    delivery = delivery_to(endpoint.url, endpoint=endpoint)
+    sent(delivery)
+    assert delivery.status == "delivered"
+    assert delivery.attempts[0]["redirects"] == [f"{receiver.url}/new"]
+    (old,), (new,) = receiver.to("/old"), receiver.to("/new")
+    assert old.headers["webhook-id"] == new.headers["webhook-id"] == str(delivery.pk)
+    assert verified(old, endpoint.secret) == verified(new, endpoint.secret)
+
+
+@pytest.mark.parametrize(
+    ("target", "failure"),
+    [
+        ("http://127.0.0.2/", "blocked_address"),
+        ("http://localhost/", "blocked_address"),
+        ("http://[::1]/", "blocked_address"),
+        ("http://169.254.169.254/latest", "blocked_address"),
+        ("//10.0.0.5/", "blocked_address"),
+        ("http://inside.example/", "blocked_address"),
+        ("ftp://93.184.215.14/", "blocked_address"),
+        ("http://nowhere.example/", "dns_lookup_failed"),
+        ("http://1.2.3.4:99999/", "blocked_address"),
+    ],
+)
+def test_where_a_redirect_leads_is_checked_like_a_url(
+    receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch, target: str, failure: str
+) -> None:
+    settings.WEBHOOK_RETRY_SECONDS = ()
+    known = {"inside.example": ["10.0.0.5"], "[::1]": ["::1"], "::1": ["::1"]}
+    monkeypatch.setattr(outbound, "lookup", _stub(known))
+    delivery = delivery_to(receiver.script("/old", moved(target)))
+    sent(delivery)
+    assert (names(delivery), delivery.status) == ([failure], "failed")
+    assert len(receiver.requests) == 1
+
+
+def test_a_redirect_to_a_name_is_pinned_to_the_address_that_was_checked(
+    receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rebinding between hops: the name leads inside from its second look-up on, and is looked up once."""
+    settings.WEBHOOK_RETRY_SECONDS = ()
+    port = receiver.url.rsplit(":", 1)[1]
+    answers = [["127.0.0.1"]]
+    monkeypatch.setattr(
+        outbound,
+        "lookup",
+        lambda host: [host] if host == "127.0.0.1" else answers.pop(0) if answers else ["10.0.0.5"],
+    )
+    delivery = delivery_to(receiver.script("/old", moved(f"http://moved.example:{port}/new")))
+    sent(delivery)
+    assert delivery.status == "delivered" and not answers
+    assert receiver.to("/new")[0].headers["host"] == f"moved.example:{port}"
+
+
+def test_the_headers_of_the_project_go_to_no_other_origin(receiver: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+    with receiving() as other:
+        policy = replace(project().webhooks, headers={"x-token": "t0k3n"})
+        monkeypatch.setattr(sender, "project", lambda: replace(project(), webhooks=policy))
+        receiver.script("/old", moved("/same"))
+        sent(delivery_to(receiver.script("/away", moved(f"{other.url}/new"))), delivery_to(f"{receiver.url}/old"))
+        assert [request.headers.get("x-token") for request in receiver.requests] == ["t0k3n"] * 3
+        assert [request.headers.get("x-token") for request in other.to("/new")] == [None]
+    assert policy.headers == {"x-token": "t0k3n"}
+
+
+def test_no_redirect_gives_up_tls(receiver: Receiver, settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings.WEBHOOK_RETRY_SECONDS = ()
+    monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "receiver.pem"))
+    monkeypatch.setattr(sender, "_sender", sender.Sender())
+    monkeypatch.setattr(outbound, "lookup", lambda host: ["127.0.0.1"])
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(TLS / "receiver.pem", TLS / "receiver.key")
+    with receiving(tls) as secure:
+        secure.script("/old", moved(f"{receiver.url}/plain"))
+        delivery = delivery_to(f"https://hooks.example:{secure.url.rsplit(':', 1)[1]}/old")
+        sent(delivery)
+    assert names(delivery) == ["redirected"] and "from https" in delivery.attempts[0]["detail"]
+    assert not receiver.requests
+
+
+def test_redirects_without_end_end(receiver: Receiver, settings: Any) -> None:
+    settings.WEBHOOK_RETRY_SECONDS = ()
+    delivery = delivery_to(receiver.script("/loop", moved("/loop")))
+    sent(delivery)
+    assert names(delivery) == ["redirected"] and "more than 5" in delivery.attempts[0]["detail"]
+    assert len(receiver.requests) == 6
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_a_redirect_that_makes_a_get_of_it_is_a_failure(receiver: Receiver, settings: Any, status: int) -> None:
+    settings.WEBHOOK_RETRY_SECONDS = ()
+    delivery = delivery_to(receiver.script("/old", moved("/new", status)))
+    sent(delivery)
+    assert names(delivery) == ["redirected"]
+    assert not receiver.to("/new")
 
 
 # --- many senders, slow receivers, crashes ----------------------------------------------------------------------------

@@ -5,6 +5,7 @@ No name is looked up here but by a stub, and nothing is sent.
 
 import asyncio
 import ipaddress
+import socket
 import threading
 import uuid
 from collections.abc import Callable, Iterator
@@ -109,6 +110,132 @@ def test_an_address_is_refused_with_its_reason(resolves: Resolver, address: str,
     assert refusal(f"http://{host}/") == f"Webhook host blocked: {reason}"
     resolves(PUBLIC, address)
     assert refusal("http://two.example/") == f"Webhook host blocked: {reason}", "only the first address was checked"
+
+
+# What getaddrinfo makes of a host is what is checked and connected to, so every spelling of an address is seen through.
+INSIDE = [
+    # 127.0.0.1, in numbers of other bases and lengths
+    "http://2130706433/",
+    "http://0x7f000001/",
+    "http://017700000001/",
+    "http://0x7f.0.0.1/",
+    "http://0177.0.0.1/",
+    "http://0x7f.0x0.0x0.0x1/",
+    "http://127.1/",
+    "http://127.0.1/",
+    "http://127.65535/",
+    "http://0x7f.1/",
+    "http://00000177.1/",
+    "http://127.0.0.1./",
+    # 0.0.0.0, which connects to loopback
+    "http://0/",
+    "http://0x0/",
+    "http://0.0/",
+    "http://0.0.0.0./",
+    # the metadata service
+    "http://2852039166/",
+    "http://0xa9fea9fe/",
+    "http://0251.0376.0251.0376/",
+    "http://169.16689662/",
+    "http://0xa9.0xfe.0xa9.0xfe/",
+    "http://169.254.43518/",
+    # private ranges
+    "http://167772165/",
+    "http://0xc0a80101/",
+    "http://192.168.257/",
+    "http://012.1/",
+    "http://172.16.1/",
+    "http://100.64.1/",
+    # IPv6: loopback, mapped, compatible, translated, local
+    "http://[::1]/",
+    "http://[0:0:0:0:0:0:0:1]/",
+    "http://[0000:0000:0000:0000:0000:0000:0000:0001]/",
+    "http://[::]/",
+    "http://[::ffff:127.0.0.1]/",
+    "http://[::ffff:7f00:1]/",
+    "http://[0:0:0:0:0:ffff:127.0.0.1]/",
+    "http://[::127.0.0.1]/",
+    "http://[::ffff:10.0.0.5]/",
+    "http://[::ffff:169.254.169.254]/",
+    "http://[64:ff9b::127.0.0.1]/",
+    "http://[64:ff9b::a9fe:a9fe]/",
+    "http://[64:ff9b:1::7f00:1]/",
+    "http://[fe80::1]/",
+    "http://[fe80::1%25lo]/",
+    "http://[fe80::1%25eth0]/",
+    "http://[::1%25lo]/",
+    "http://[fc00::1]/",
+    "http://[fd12:3456:789a::1]/",
+    "http://[fd00:ec2::254]/",
+    "http://[ff02::1]/",
+    "http://[2002:7f00:1::]/",
+    "http://[2002:a9fe:a9fe::]/",
+    "http://[2001:0:1:2:3:4:80ff:fffe]/",
+    # user names that look like hosts, and what some parsers take for the end of one
+    "http://hooks.example@127.0.0.1/",
+    "http://hooks.example:80@127.0.0.1/",
+    "http://hooks.example%40127.0.0.1@10.0.0.5/",
+    "http://hooks.example\\@127.0.0.1/",
+    "http://127.0.0.1:80\\@hooks.example/",
+    "http://127.0.0.1#@hooks.example/",
+    "http://127.0.0.1?@hooks.example/",
+    "http://127.0.0.1/@hooks.example",
+    "http://127.0.0.1%2f@hooks.example/",
+    "http://127.0.0.1%00.hooks.example/",
+    "http://127.0.0.1 .hooks.example/",
+    # letters, digits and dots of other scripts
+    "http://127。0。0。1/",
+    "http://127.0.0.1/",
+    "http://１２７.０.０.１/",
+    "http://①②⑦.⓪.⓪.①/",
+    "http://ｌｏｃａｌｈｏｓｔ/",
+    "http://locaⓁhost/",
+    "http://localhost。/",
+    "http://%6c%6f%63%61%6c%68%6f%73%74/",
+    "http://%31%32%37.0.0.1/",
+    # names
+    "http://LOCALHOST/",
+    "http://localhost.localdomain./",
+    "http://METADATA.google.internal./",
+    "http://instance-data/latest/meta-data",
+    "http://kubernetes.default.svc.cluster.local./",
+    # schemes and spaces
+    "HTTP://127.0.0.1/",
+    "http:127.0.0.1/",
+    "http:/127.0.0.1/",
+    "//127.0.0.1/",
+    "http:///127.0.0.1/",
+    "\thttp://127.0.0.1/",
+    " http://127.0.0.1/",
+    "http://127.0.0.1\r\nHost: hooks.example/",
+    "file:///etc/passwd",
+    "gopher://127.0.0.1:6379/_INFO",
+    "dict://127.0.0.1:11211/stats",
+    "unix:///var/run/docker.sock",
+    "javascript:alert(1)",
+    "http+unix://%2Fvar%2Frun%2Fdocker.sock/info",
+]
+
+
+@pytest.mark.parametrize("url", INSIDE)
+def test_no_spelling_leads_inside(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Refused at submit and at send; numbers are read by the system's own resolver, names are known to nobody."""
+
+    def lookup(host: str) -> list[str]:
+        try:
+            found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        except (OSError, ValueError):
+            raise NameNotResolved from None
+        return [str(address[0]) for *_, address in found]
+
+    monkeypatch.setattr(outbound, "lookup", lookup)
+    refusal(url)
+    with pytest.raises(UrlRefused):
+        asyncio.run(checked_addresses(url, OPEN))
+
+
+def test_what_leads_inside_is_tried_in_many_ways() -> None:
+    assert len(set(INSIDE)) >= 60
 
 
 def test_a_name_dns_does_not_know_is_refused(resolves: Resolver) -> None:

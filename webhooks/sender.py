@@ -89,10 +89,10 @@ class Sender:
             if endpoint is None or endpoint.enabled:
                 url, body = endpoint.url if endpoint else delivery.url, delivery.body.encode()
                 secrets = endpoint.secrets() if endpoint else settings.WEBHOOK_SECRETS
-                headers = {} if endpoint else project().webhooks.headers
-                headers |= {"Content-Type": "application/json", "User-Agent": f"Weft/{settings.VERSION}"}
+                headers = {"Content-Type": "application/json", "User-Agent": f"Weft/{settings.VERSION}"}
                 headers |= signing.headers(str(delivery.pk), int(time.time()), body, secrets)
-                attempt = await sending.send(client, url, body, headers)
+                configured = {} if endpoint else project().webhooks.headers
+                attempt = await sending.send(client, url, body, headers, configured)
                 await in_thread(outcome.record, delivery, endpoint, attempt)
         except Exception:
             logger.warning("Delivery %s is sent again when its lease is over", delivery.pk, exc_info=True)

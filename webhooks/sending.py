@@ -1,6 +1,6 @@
 """One attempt: connect to a checked address, send, and say how it went. Touches no row.
 
-No redirect is followed: where it leads was promised nothing, and a signed body is for its receiver only.
+A receiver that has moved says so by 307 or 308; where it leads is checked and pinned like the URL itself.
 """
 
 import asyncio
@@ -22,6 +22,12 @@ BODY_SECONDS = 5.0  # for what of the answer is kept, once its status is known
 CONNECT_SECONDS = 5.0
 ADDRESSES_TRIED = 3
 GONE = 410
+SAME_REQUEST = (307, 308)  # redirects by which a POST stays one
+MOST_REDIRECTS = 5
+
+
+class RedirectRefused(Exception):
+    """A redirect leads where no request may follow, whatever is there."""
 
 
 @dataclass
@@ -29,6 +35,7 @@ class Attempt:
     """How an attempt went. `failure` is empty on success; docs/webhooks.md names the others."""
 
     url: str
+    redirects: list[str] = field(default_factory=list)  # where it was sent on to
     at: str = field(default_factory=lambda: timezone.now().isoformat())
     milliseconds: int = 0
     status: int | None = None
@@ -80,26 +87,60 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 
 
 def client(policy: UrlPolicy) -> httpx.AsyncClient:
-    """What sends. No proxy, no cookies, no redirects."""
+    """What sends. No proxy, no cookies, no redirect that `send` has not looked at."""
     timeout = httpx.Timeout(settings.WEBHOOK_TIMEOUT_SECS, connect=min(CONNECT_SECONDS, settings.WEBHOOK_TIMEOUT_SECS))
     return httpx.AsyncClient(
         transport=PinnedTransport(policy), timeout=timeout, trust_env=False, follow_redirects=False
     )
 
 
-async def send(sender: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str]) -> Attempt:
-    """POST the body; takes WEBHOOK_TIMEOUT_SECS and a little more at most. Never raises but for cancellation."""
+async def send(
+    sender: httpx.AsyncClient, url: str, body: bytes, headers: dict[str, str], secret: dict[str, str]
+) -> Attempt:
+    """POST the body; takes WEBHOOK_TIMEOUT_SECS and a little more at most. Never raises but for cancellation.
+
+    `secret` headers are for the URL's own origin; no redirect carries them to another.
+    """
     attempt, started = Attempt(url), time.monotonic()
     try:
         async with asyncio.timeout(settings.WEBHOOK_TIMEOUT_SECS):
-            request = sender.build_request("POST", url, content=body, headers=headers)
-            attempt.request_headers = dict(request.headers)
-            response = await sender.send(request, stream=True)
+            response = await _sent(sender, attempt, body, headers, secret)
         await _take(attempt, response)
     except Exception as error:
         attempt.failure, attempt.detail = _name_of(error), _detail_of(error)
     attempt.milliseconds = round((time.monotonic() - started) * 1000)
     return attempt
+
+
+async def _sent(
+    sender: httpx.AsyncClient, attempt: Attempt, body: bytes, headers: dict[str, str], secret: dict[str, str]
+) -> httpx.Response:
+    """The answer to the request, of the last receiver it was sent on to. Raises RedirectRefused."""
+    first = target = httpx.URL(attempt.url)
+    while True:
+        allowed = secret if _origin(target) == _origin(first) else {}
+        request = sender.build_request("POST", target, content=body, headers={**allowed, **headers})
+        attempt.request_headers = dict(request.headers)
+        response = await sender.send(request, stream=True)
+        if response.status_code not in SAME_REQUEST or "location" not in response.headers:
+            return response
+        await response.aclose()
+        target = _onward(target, response.headers["location"])
+        attempt.redirects.append(str(target)[:1000])
+        if len(attempt.redirects) > MOST_REDIRECTS:
+            raise RedirectRefused(f"more than {MOST_REDIRECTS} redirects")
+
+
+def _onward(url: httpx.URL, location: str) -> httpx.URL:
+    """Where a redirect leads; httpx has seen that it is a URL. Raises RedirectRefused where it gives up TLS."""
+    target = url.join(location)
+    if url.scheme == "https" and target.scheme != "https":
+        raise RedirectRefused(f"from https to {str(target)[:1000]}")
+    return target
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
 async def _take(attempt: Attempt, response: httpx.Response) -> None:
@@ -142,6 +183,7 @@ def _name_of(error: Exception) -> str:
     """The failure's name, by what is behind httpx's error."""
     causes = list(_chain(error))
     for kind, name in (
+        (RedirectRefused, "redirected"),
         (NameNotResolved, "dns_lookup_failed"),
         (UrlRefused, "blocked_address"),
         ((TimeoutError, httpx.TimeoutException), "timed_out"),
