@@ -151,7 +151,6 @@ UNFOLD: dict[str, Any] = {
     "SCRIPTS": [f"{STATIC_URL}weft/console/theme.js", f"{STATIC_URL}weft/console/module.js"],
     "SHOW_HISTORY": True,
     "SHOW_VIEW_ON_SITE": False,
-    "DASHBOARD_CALLBACK": "console.dashboard.show_figures",
     "COLORS": {
         "primary": {
             "50": "oklch(98.4% .014 180.7)",
@@ -268,6 +267,7 @@ CELERY_BEAT_SCHEDULE = {
     "send due webhooks": {"task": "webhooks.tick", "schedule": env_float("WEBHOOK_TICK_SECONDS", 2.0)},
     "forget old webhooks": {"task": "webhooks.forget", "schedule": 3600.0},
     "forget old audit entries": {"task": "accounts.forget_audit", "schedule": 3600.0},
+    "roll up runs": {"task": "console.roll_up", "schedule": env_float("ROLL_UP_SECONDS", 10.0)},
     "forget idempotent answers": {"task": "config.forget_idempotent_answers", "schedule": 3600.0},
 }
 

@@ -15,9 +15,9 @@ from console.pages import Page, show
 from console.roles import needs
 
 
-@needs("admin")
+@needs("viewer")
 def page(request: HttpRequest) -> HttpResponse:
-    """/admin/doctor/; with `?defaults=1` also the settings nobody gave."""
+    """/admin/doctor/; for admins with the settings, with `?defaults=1` also those nobody gave."""
     findings = sorted(_findings(), key=_rank)
     wrong = sum(bool(finding.cure) and finding.serious for finding in findings)
     subtitle = "Nothing is wrong" if not wrong else f"{wrong} {'thing is' if wrong == 1 else 'things are'} wrong"

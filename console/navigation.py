@@ -46,17 +46,17 @@ def _rows(group: str, title: str, icon: str, label: str) -> Entry:
 
 OPERATE, BUILD, GOVERN = "Operate", "Build", "Govern"
 ENTRIES = (
-    Entry(OPERATE, "Dashboard", "monitoring", "admin:index", Role.NONE),
+    Entry(OPERATE, "Dashboard", "monitoring", "console:dashboard", Role.NONE),
     _rows(OPERATE, "Runs", "play_circle", "runs.run"),
     _rows(OPERATE, "Crons", "schedule", "crons.cron"),
     _rows(OPERATE, "Webhooks", "webhook", "webhooks.webhookendpoint"),
     _rows(OPERATE, "Deliveries", "outbox", "webhooks.webhookdelivery"),
     _rows(BUILD, "Assistants", "smart_toy", "assistants.assistant"),
     _rows(BUILD, "Threads", "forum", "threads.thread"),
-    Entry(GOVERN, "Settings & doctor", "health_and_safety", "console:doctor", Role.ADMIN),
     _rows(GOVERN, "API keys", "key", "accounts.apikey"),
     _rows(GOVERN, "Tenants", "apartment", "accounts.tenant"),
     _rows(GOVERN, "Audit log", "history", "accounts.auditentry"),
+    Entry(GOVERN, "Settings & doctor", "health_and_safety", "console:doctor"),
     _rows(GOVERN, "Users", "person", "auth.user"),
     _rows(GOVERN, "Roles", "group", "auth.group"),
     _rows(GOVERN, "Ticks", "timer", "django_celery_beat.periodictask"),

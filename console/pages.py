@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from django.contrib import admin
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 
@@ -40,7 +40,7 @@ def show(request: HttpRequest, template: str, page: Page, status: int = 200, **c
     frame = {
         "page": page,
         "title": page.title,
-        "site_title": admin.site.site_title,
+        "site_title": settings.UNFOLD["SITE_TITLE"],
         "role": role,
         "may_respond": role >= Role.RESPONDER,
         "may_operate": role >= Role.OPERATOR,

@@ -5,6 +5,7 @@ from console.live import Topic
 
 TOPICS: dict[str, Topic] = {
     "dashboard": dashboard.TOPIC,
+    "overview": dashboard.OVERVIEW,
 }
 
 

@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from console import doctor
+from console import dashboard, doctor
 
 app_name = "console"
 urlpatterns = [
+    path("", dashboard.page, name="dashboard"),
     path("doctor/", doctor.page, name="doctor"),
 ]

@@ -217,6 +217,7 @@ class Run(models.Model):
             ),
             models.Index(fields=["lease_expires_at"], name="run_leased", condition=models.Q(status=RunStatus.RUNNING)),
             models.Index(fields=["-created_at"], name="run_failed", condition=models.Q(error__isnull=False)),
+            models.Index(fields=["ended_at"], name="run_ended", condition=models.Q(ended_at__isnull=False)),
             GinIndex(fields=["metadata"], opclasses=["jsonb_path_ops"], name="run_metadata"),
         ]
 

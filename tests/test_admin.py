@@ -16,7 +16,6 @@ from django_celery_beat.models import IntervalSchedule, PeriodicTask
 
 from assistants.models import Assistant
 from config.admin import COUNTED_ROWS, BoundedPaginator, json_block, span
-from console import figures
 from runs.models import CancelAction, Run, RunStatus
 from threads.models import Thread, ThreadStatus
 
@@ -150,77 +149,20 @@ def test_filters_and_searches_answer(admin_client: Client, runs: dict[str, Run],
 def test_the_name_of_the_site_is_on_it(admin_client: Client):
     page = admin_client.get(reverse("admin:index")).content.decode()
     assert "<title>" in page
-    assert "Overview | Weft" in page
+    assert "Dashboard | Weft" in page
     for link in ("/admin/runs/run/", "/admin/threads/thread/", "/admin/assistants/assistant/", "/docs"):
         assert f'href="{link}"' in page
 
 
-# --- the first page -------------------------------------------------------------------------------------------------
+# --- records --------------------------------------------------------------------------------------------------------
 
 
-def test_the_first_page_counts_what_waits_and_what_runs(admin_client: Client, runs: dict[str, Run]):
-    page = admin_client.get(reverse("admin:index"))
-    shown = page.context["figures"]
-    assert {card.title: card.value for card in shown["cards"]} == {
-        "Due": "1",
-        "Oldest due": "5 min",
-        "Delayed": "1",
-        "Running": "2",
-    }
-    assert [card.title for card in shown["cards"] if card.alarming] == ["Running"]
-    assert {total["status"]: total["count"] for total in shown["runs"]} == {
-        "success": "1",
-        "interrupted": "0",
-        "error": "1",
-        "timeout": "0",
-        "running": "2",
-        "pending": "1",
-    }
-    assert {row["worker"].name: row["worker"].running for row in shown["workers"]} == {"box-1": 1, "box-2": 1}
-    assert [row["failure"].error for row in shown["failures"]] == ["ValueError: no such order <script>"]
-    assert "ValueError: no such order &lt;script&gt;" in page.content.decode()
-
-
-def test_a_run_that_waits_while_nothing_runs_is_alarming(admin_client: Client, assistant: Assistant):
-    new_run(assistant, created_at=timezone.now() - timedelta(seconds=30))
-    cards = admin_client.get(reverse("admin:index")).context["figures"]["cards"]
-    assert [card.title for card in cards if card.alarming] == ["Oldest due"]
-
-
-def test_the_first_page_works_on_an_empty_database(admin_client: Client):
-    page = admin_client.get(reverse("admin:index")).content.decode()
-    assert "No run has failed." in page
-    assert "No worker has taken a run in the last hour." in page
-
-
-def test_the_first_page_asks_as_many_queries_for_many_rows_as_for_few(
-    admin_client: Client, runs: dict[str, Run], assistant: Assistant, django_assert_max_num_queries: Any
-):
-    for number in range(30):
-        new_run(assistant, "error", error={"error": "E", "message": str(number)}, worker=f"box-{number}")
-    with django_assert_max_num_queries(7):  # session, user and the five of console.figures
-        admin_client.get(reverse("admin:index"))
-
-
-def test_figures_are_clipped(assistant: Assistant, monkeypatch: pytest.MonkeyPatch):
-    for _ in range(5):
-        new_run(assistant, "success")
-    monkeypatch.setattr(figures, "RECENT_RUNS", 3)
-    monkeypatch.setattr(figures, "COUNTED_THREADS", 2)
-    assert sum(hour.counts.total() for hour in figures.hours(timezone.now())) == 3
-    assert figures.threads()["busy"] == 2
-
-
-def test_staff_without_permission_see_no_figures(client: Client, runs: dict[str, Run]):
+def test_staff_without_permission_see_no_rows(client: Client, runs: dict[str, Run]):
     clerk = User.objects.create_user("clerk", is_staff=True)
     client.force_login(clerk)
     page = client.get(reverse("admin:index"))
-    assert "figures" not in page.context
     assert "/admin/runs/run/" not in page.content.decode()
     assert client.get(reverse("admin:runs_run_changelist")).status_code == 403
-
-
-# --- records --------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("url", ["runs_run", "threads_thread", "assistants_assistant"])

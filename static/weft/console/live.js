@@ -1,7 +1,8 @@
 // One WebSocket a page, /admin/live: topics are subscribed to by name and tell their latest value. docs/console.md says how.
 //
 // Connects again by itself, stays silent while the page is hidden, and says on `[data-livedot]` how old the data are.
-// Without a script: `<b data-live="topic:path.to.value">` shows a value, `data-tone="topic:path"` a tone.
+// Without a script of its own: `<b data-live="topic:path.to.value">` shows a value, `data-tone="topic:path"` a tone,
+// `data-live-html="topic:path"` a piece of the page that the server rendered.
 import { since } from "./time.js";
 
 const FIRST_PAUSE = 500; // milliseconds, doubled up to the longest
@@ -11,6 +12,7 @@ const SIGNED_OUT = 4401;
 const TONES = ["wf-good", "wf-warn", "wf-bad", "wf-live", "wf-wait", "wf-info"];
 
 const topics = new Map(); // name -> {listeners, last, heard}
+const shownHtml = new WeakMap();
 let socket = null;
 let state = "connecting"; // connecting, live, paused, refused
 let pause = FIRST_PAUSE;
@@ -50,6 +52,7 @@ export function start() {
 /** Do the same for a piece of a page that came later. */
 export function watch(root) {
   for (const element of root.querySelectorAll("[data-live]")) bind(element, element.dataset.live, show);
+  for (const element of root.querySelectorAll("[data-live-html]")) bind(element, element.dataset.liveHtml, replace);
   for (const element of root.querySelectorAll("[data-tone]")) bind(element, element.dataset.tone, paint);
   for (const dot of root.querySelectorAll("[data-livedot]")) {
     dot.hidden = false;
@@ -69,6 +72,14 @@ function bind(element, address, apply) {
 function show(element, value) {
   const text = value === null ? "–" : String(value);
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** Put in HTML that the server rendered, unless somebody selects or types in what is there. */
+function replace(element, html) {
+  if (element.contains(document.activeElement) || element.contains(getSelection()?.focusNode ?? null)) return;
+  if (shownHtml.get(element) === html) return;
+  element.innerHTML = html;
+  shownHtml.set(element, html);
 }
 
 function paint(element, tone) {

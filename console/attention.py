@@ -1,0 +1,99 @@
+"""What needs somebody's attention, each with its cause and one thing to do about it. Reads figures, changes nothing."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.urls import reverse
+
+from config.words import span
+from console.figures import Aside, Cause, Queue, Worker
+from console.models import Rollup
+
+LATE = timedelta(seconds=60)
+LONG_ASKED = timedelta(hours=1)
+BEHIND = timedelta(minutes=3)
+FAILING, ENOUGH = 0.2, 5  # from which share, of how many runs
+
+
+@dataclass(frozen=True)
+class Need:
+    """Something to look after."""
+
+    tone: str  # bad or warn
+    text: str
+    url: str
+    action: str
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What was looked at."""
+
+    now: datetime
+    queue: Queue
+    aside: Aside
+    workers: Sequence[Worker]
+    causes: Sequence[Cause]
+    last_hour: Rollup
+
+
+def needs(seen: Seen) -> list[Need]:
+    """The most urgent first."""
+    return [*_queue(seen), *_failures(seen), *_people(seen)]
+
+
+def _queue(seen: Seen) -> Iterator[Need]:
+    queue, pending = seen.queue, f"{reverse('admin:runs_run_changelist')}?status__exact=pending"
+    waited = seen.now - queue.oldest if queue.oldest else timedelta()
+    if waited > LATE:
+        late = f"{_many(queue.due, 'run')} due, the oldest for {span(waited)}: "
+        if queue.running == 0:
+            yield Need("bad", late + "no worker takes any. Is one up?", _doctor(), "Look for the cause")
+        else:
+            why = f"all {queue.running} slots in use are busy, or earlier runs hold their threads."
+            yield Need("warn", late + why, pending, "See them")
+    if queue.lost:
+        text = f"{_many(queue.lost, 'run')} without a live lease: a worker died or hangs. They go on elsewhere shortly."
+        yield Need("warn", text, f"{reverse('admin:runs_run_changelist')}?status__exact=running", "See them")
+    rolled_up = seen.aside.rolled_up
+    if seen.aside.any_runs and (rolled_up is None or seen.now - rolled_up > BEHIND):
+        since = f"since {span(seen.now - rolled_up)}" if rolled_up else "yet"
+        text = f"beat has not ticked {since}: crons do not fire, webhooks are not retried, dead workers' runs stay."
+        yield Need("bad", text, _doctor(), "Look for the cause")
+
+
+def _failures(seen: Seen) -> Iterator[Need]:
+    hour = seen.last_hour
+    failed = hour.error + hour.timeout
+    if hour.total >= ENOUGH and failed / hour.total >= FAILING:
+        most = f", most with {seen.causes[0].error}" if seen.causes else ""
+        url = f"{reverse('admin:runs_run_changelist')}?status__exact=error"
+        yield Need("bad", f"{failed} of {_many(hour.total, 'run')} of the last hour failed{most}.", url, "See them")
+
+
+def _people(seen: Seen) -> Iterator[Need]:
+    aside = seen.aside
+    if aside.asked_since and seen.now - aside.asked_since > LONG_ASKED:
+        who = f"{_many(aside.asked, 'thread')} {'waits' if aside.asked == 1 else 'wait'} for somebody's answer"
+        url = f"{reverse('admin:threads_thread_changelist')}?status__exact=interrupted"
+        yield Need("warn", f"{who}, the oldest is {span(seen.now - aside.asked_since)} old.", url, "See them")
+    if aside.undelivered:
+        text = f"{_many(aside.undelivered, 'webhook')} of the last 24 hours not delivered, and no attempt is left."
+        yield Need(
+            "warn", text, f"{reverse('admin:webhooks_webhookdelivery_changelist')}?status__exact=failed", "See them"
+        )
+    if aside.disabled_endpoints:
+        text = f"{_many(aside.disabled_endpoints, 'webhook endpoint')} switched off after failing for days."
+        yield Need("warn", text, reverse("admin:webhooks_webhookendpoint_changelist"), "See why")
+    if aside.paused_crons:
+        text = f"{_many(aside.paused_crons, 'cron')} paused after failing again and again."
+        yield Need("warn", text, reverse("admin:crons_cron_changelist"), "See them")
+
+
+def _doctor() -> str:
+    return reverse("console:doctor")
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"

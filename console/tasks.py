@@ -1,0 +1,11 @@
+"""What beat calls: keep the roll-up of runs up to date."""
+
+from celery import shared_task
+
+from console.rollup import roll_up
+
+
+@shared_task(name="console.roll_up")
+def tick() -> None:
+    """Roll up what ended since the last tick, or a bounded piece of it."""
+    roll_up()
