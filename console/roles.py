@@ -14,14 +14,19 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponseBase
 
 View = TypeVar("View", bound=Callable[..., HttpResponseBase])
-OURS = ("accounts", "assistants", "console", "crons", "runs", "store", "threads", "webhooks", "django_celery_beat")
+OURS = ("assistants", "console", "crons", "runs", "store", "threads", "webhooks", "django_celery_beat")
 # What only an admin sees of them.
 WITHHELD = frozenset({"accounts.view_apikey", "accounts.view_tenant"})
 # What an operator may do beside looking: what the API's verbs for it are, but nothing that cannot be taken back, nor
 # anything that sends data elsewhere.
 OPERATING = frozenset(
     {"runs.change_run", "crons.add_cron", "crons.change_cron", "webhooks.change_webhookdelivery"}
-    | {"assistants.change_assistant", "threads.change_thread", "django_celery_beat.change_periodictask"}
+    | {
+        "accounts.view_auditentry",
+        "assistants.change_assistant",
+        "threads.change_thread",
+        "django_celery_beat.change_periodictask",
+    }
 )
 
 

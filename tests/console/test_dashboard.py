@@ -209,7 +209,7 @@ def test_with_100_000_runs_the_page_is_quick_and_no_query_reads_all_of_them(
 
 def plan(statement: str) -> str:
     now = timezone.now()
-    arguments = {
+    arguments: dict[str, Any] = {
         "now": now,
         "hour": now - timedelta(hours=1),
         "day": now - timedelta(days=1),

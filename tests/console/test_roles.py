@@ -43,8 +43,8 @@ def test_a_superuser_is_an_admin() -> None:
 @pytest.mark.parametrize(
     ("role", "permissions"),
     [
-        ("viewer", "runs.view_run accounts.view_auditentry"),
-        ("responder", "runs.view_run"),
+        ("viewer", "runs.view_run threads.view_thread"),
+        ("responder", "runs.view_run threads.view_thread"),
         ("operator", "runs.view_run runs.change_run crons.change_cron webhooks.change_webhookdelivery"),
         ("admin", "runs.change_run threads.delete_thread webhooks.add_webhookendpoint auth.change_user"),
     ],
@@ -54,14 +54,16 @@ def test_a_role_gives_djangos_permissions(role: str, permissions: str) -> None:
     asked = [
         *("runs.view_run", "runs.change_run", "threads.delete_thread", "auth.view_user", "auth.change_user"),
         *("crons.change_cron", "webhooks.add_webhookendpoint", "webhooks.change_webhookendpoint"),
-        *("webhooks.change_webhookdelivery", "accounts.view_auditentry"),
+        *("webhooks.change_webhookdelivery", "accounts.view_auditentry", "accounts.view_apikey", "threads.view_thread"),
     ]
     granted = {permission for permission in asked if user.has_perm(permission)}
     assert set(permissions.split()) <= granted
     if role in ("viewer", "responder"):
-        assert granted == {"runs.view_run", "accounts.view_auditentry"}
+        assert granted == {"runs.view_run", "threads.view_thread"}
     if role == "operator":
-        assert not granted & {"threads.delete_thread", "auth.view_user", "webhooks.add_webhookendpoint"}
+        assert not granted & {
+            *("threads.delete_thread", "auth.view_user", "webhooks.add_webhookendpoint", "accounts.view_apikey")
+        }
 
 
 @pytest.mark.parametrize(("role", "status"), [("viewer", 200), ("none", 403)])

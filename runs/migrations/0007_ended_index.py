@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0005_retries_and_line'),
+        ('runs', '0006_tenant'),
         ('threads', '0002_former_writes'),
     ]
 
