@@ -3,6 +3,8 @@
 In-process, with the clock's word taken away: the attempts here always believe that they hold the lease.
 """
 
+import asyncio
+import time
 import uuid
 from collections.abc import Iterator
 from datetime import timedelta
@@ -88,6 +90,37 @@ def test_nothing_is_saved_for_a_run_that_has_ended(run: Run) -> None:
     saver = saver_of(run)
     assert run.end(RunStatus.SUCCESS, None)
     assert saved(saver, run) == (0, 0)
+
+
+# Takes its time for the first of some writes.
+SLOW_FIRST_WRITE = """
+CREATE FUNCTION slow_first_write() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF NEW.idx = 0 THEN PERFORM pg_sleep(1); END IF;
+    RETURN NEW;
+END $$;
+CREATE TRIGGER slow BEFORE INSERT ON checkpoint_writes FOR EACH ROW EXECUTE FUNCTION slow_first_write();
+"""
+
+
+def test_a_graph_tasks_writes_are_saved_all_or_none_though_the_run_is_taken_back_in_between(run: Run) -> None:
+    saver, checkpoint = saver_of(run), empty_checkpoint()
+    place: Any = {"configurable": {"thread_id": str(run.thread_id), "checkpoint_ns": ""}}
+    written = loop.run(saver.aput(place, checkpoint, {"source": "loop", "step": 1, "parents": {}}, {}))
+    with connection.cursor() as cursor:
+        cursor.execute(SLOW_FIRST_WRITE)
+    try:
+        writing = asyncio.run_coroutine_threadsafe(
+            saver.aput_writes(written, [("count", 1), ("log", ["step 1"]), ("branch:to:step", None)], "task"),
+            loop.graph_loop(),
+        )
+        time.sleep(0.3)
+        taken_back(run)
+        writing.result(10)
+    finally:
+        with connection.cursor() as cursor:
+            cursor.execute("DROP TRIGGER slow ON checkpoint_writes; DROP FUNCTION slow_first_write")
+    assert rows("checkpoint_writes", checkpoint["id"]) in (0, 3)
 
 
 def parts(*numbers: int) -> list[Part]:

@@ -40,8 +40,9 @@ ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error han
 # langgraph's statements, for an attempt that may have lost its run: a row is written only while the query in the place
 # of `{live}` finds something, which may ask for `given.run` and `given.attempt`. A checkpoint also keeps the run from
 # being taken away until it is committed. Graph tasks' writes may be long, so they only look: a process that vanishes
-# in the middle of them must not hold up whoever takes the run over. A resumed graph task, a command and a channel kept
-# as changes write on the checkpoint an earlier run left: what stood there is kept for a rollback (decision 0031).
+# in the middle of them must not hold up whoever takes the run over. They are one statement, which looks once: a task
+# of whose writes some are there and some are not would count as done. A resumed graph task, a command and a channel
+# kept as changes write on the checkpoint an earlier run left: what stood there is kept for a rollback (decision 0031).
 FENCED_CHECKPOINT = """
 INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
 SELECT thread_id, ns, id, parent, checkpoint, metadata FROM (
@@ -54,9 +55,9 @@ DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata
 """
 FENCED_WRITES = """
 WITH fenced AS (
-    SELECT * FROM (VALUES (%s::text, %s::text, %s::text, %s::text, %s::text, %s::int, %s::text, %s::text, %s::bytea,
-                           %s::uuid, %s::int))
-        AS given (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob, run, attempt)
+    SELECT * FROM (VALUES (%s::text, %s::text, %s::text, %s::text, %s::text, %s::uuid, %s::int))
+        AS given (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, run, attempt),
+        unnest(%s::int[], %s::text[], %s::text[], %b::bytea[]) AS one (idx, channel, type, blob)
      WHERE EXISTS ({live})),
 former AS (
     INSERT INTO threads_formerwrite
@@ -301,8 +302,10 @@ class FencedSaver(Saver):
         return await _patiently(self.fence.holds, on_a_living_pool)
 
     def _dump_writes(self, *arguments: Any) -> Any:
-        own = (self.fence.run_id, self.fence.attempt)
-        return [(*row, *own) for row in super()._dump_writes(*arguments)]
+        """All as one row for langgraph's executemany. Of two that have one place the last counts."""
+        rows = {row[5]: row for row in super()._dump_writes(*arguments)}.values()
+        columns = [list(column) for column in zip(*(row[5:] for row in rows), strict=True)]
+        return [(*arguments[:5], self.fence.run_id, self.fence.attempt, *columns)] if rows else []
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
