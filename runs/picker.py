@@ -1,7 +1,7 @@
 """Looks into the table for runs nobody has come for, and executes them in the free slots of this process.
 
-What is rung for usually arrives through Celery within milliseconds; this is for what it lost, for delayed runs and for
-retries, and it needs nothing but PostgreSQL.
+What is rung for usually arrives through Celery within milliseconds; this is for what it lost, for delayed runs, for
+retries and for the runs of dead workers, and it needs nothing but PostgreSQL.
 """
 
 import logging
@@ -20,6 +20,7 @@ from config.database import drop_dead_connections
 from runs.attempts import attempt, slots
 from runs.leases import watch
 from runs.models import Run
+from runs.sweeper import pass_on_expired
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 1.0
@@ -38,6 +39,7 @@ class Picker:
         full = False
         while not watch().draining:
             slots().freed.clear()
+            self._take_back()
             if free := slots().free:
                 full = self._look(free) == free
             time.sleep(REST_SECONDS)
@@ -48,6 +50,17 @@ class Picker:
                 slots().freed.wait(pause)
             else:
                 time.sleep(pause)
+
+    def _take_back(self) -> None:
+        """Whether or not there is a free slot: another worker may have one."""
+        try:
+            pass_on_expired()
+        except Exception:
+            logger.warning("Expired leases could not be looked for", exc_info=True)
+            connection.close()
+            drop_dead_connections()
+        finally:
+            connection.close()
 
     def _look(self, free: int) -> int:
         """Execute what is found, at most `free` runs; how many there were."""

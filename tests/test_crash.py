@@ -2,6 +2,7 @@
 
 import asyncio
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,13 +16,14 @@ from tests.conftest import LiveServer, live_server
 from tests.receiver import Reply, receiving
 
 SECONDS = 30
+LEASE = 3
 
 
 @pytest.fixture(scope="module")
 def crashing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server whose leases are short, so that a test need not wait half a minute."""
     times = {
-        "RUN_LEASE_SECONDS": "3",
+        "RUN_LEASE_SECONDS": str(LEASE),
         "RUN_LEASE_RENEWAL_SECONDS": "1",
         "RUN_SWEEP_SECONDS": "1",
         "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "1",
@@ -63,6 +65,42 @@ async def test_a_killed_workers_run_goes_on_from_its_last_checkpoint(crashing: L
         counts = [state["values"].get("count") for state in reversed(history) if state["metadata"]["source"] == "loop"]
         assert counts == sorted(counts, key=lambda count: count or 0), "a step ran from an older state"
         assert sum(state["metadata"]["source"] == "input" for state in history) == 1, "the input was applied twice"
+
+
+async def test_a_run_goes_on_elsewhere_ten_seconds_after_its_lease_at_most_though_no_beat_is_there(
+    crashing: LiveServer,
+) -> None:
+    crashing.start("another", "worker")
+    async with get_client(url=crashing.url, timeout=SECONDS) as client:
+        thread_id = (await client.threads.create())["thread_id"]
+        run = await client.runs.create(thread_id, "slow_job", input={"steps": 40, "seconds": 0.4})
+        await until_counted(client, thread_id, 1)
+        crashing.processes["beat"].terminate()
+        crashing.processes.pop("beat").wait()
+        held = lease_of(crashing, run)
+        while lease_of(crashing, run) == held:  # until it is renewed: nobody waits longer than for this one
+            await asyncio.sleep(0.02)
+        dead = next(name for name, process in crashing.processes.items() if f"-{process.pid}-" in held[0])
+        crashing.processes[dead].send_signal(signal.SIGKILL)
+        crashing.processes.pop(dead).wait()
+        died = time.monotonic()
+        async with asyncio.timeout(SECONDS):
+            while lease_of(crashing, run)[2] == 1:
+                await asyncio.sleep(0.05)
+        # 40 s with the usual lease of 30; half of what is beyond it is margin, for machines with other things to do.
+        assert LEASE - 1 < time.monotonic() - died < LEASE + 5
+        await client.runs.cancel(thread_id, run["run_id"], wait=True)
+    crashing.processes["worker"] = crashing.processes.pop("worker" if dead == "another" else "another")
+    crashing.start("beat", "beat")
+
+
+def lease_of(server: LiveServer, run: Any) -> tuple[str, Any, int]:
+    """Whose it is, until when, and in which attempt."""
+    with psycopg.connect(server.environment["DATABASE_URI"]) as connection:
+        query = "SELECT worker, lease_expires_at, attempt FROM runs_run WHERE run_id = %s"
+        row = connection.execute(query, [run["run_id"]]).fetchone()
+    assert row is not None
+    return row
 
 
 async def test_a_pending_run_is_executed_though_redis_forgot_it(crashing: LiveServer) -> None:
