@@ -31,11 +31,12 @@ async def endure(grown: tree.Tree, load: Load, faults: list[Fault], clients: int
             group.create_task(load.go_on(clients))
             await chaos.reign(faults)
             await grown.heal()
-        await _until_at_rest(grown)
+        await until_at_rest(grown)
         return await asyncio.to_thread(invariants.gathered, grown, load, chaos)
 
 
-async def _until_at_rest(grown: tree.Tree) -> None:
+async def until_at_rest(grown: tree.Tree) -> None:
+    """Return when no run is in flight, or patience is over."""
     deadline = time.monotonic() + REST_SECONDS
     async with await psycopg.AsyncConnection.connect(grown.database, autocommit=True) as connection:
         while time.monotonic() < deadline:

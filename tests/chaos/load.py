@@ -105,6 +105,10 @@ class Load:
                 group.create_task(self._one_client())
         await self.client.http.aclose()
 
+    def stop(self) -> None:
+        """Let every client end what it does, and begin nothing more."""
+        self.ends = 0.0
+
     async def _one_client(self) -> None:
         # All begin with a run of some seconds, so that whatever happens at first happens to somebody.
         scenario = self.long

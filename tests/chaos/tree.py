@@ -154,7 +154,7 @@ class Tree:
         watching = asyncio.create_task(self._supervise())
         try:
             async with asyncio.timeout(START_SECONDS):
-                await self._until_up()
+                await self.until_up()
             yield
         finally:
             watching.cancel()
@@ -173,7 +173,7 @@ class Tree:
         async with asyncio.timeout(START_SECONDS):
             while not all(part.alive for part in self.parts.values()):
                 await asyncio.sleep(0.1)
-            await self._until_up()
+            await self.until_up()
 
     async def _supervise(self) -> None:
         while True:
@@ -181,7 +181,7 @@ class Tree:
                 part.look_after()
             await asyncio.sleep(0.1)
 
-    async def _until_up(self) -> None:
+    async def until_up(self) -> None:
         """Return when every web answers and every worker has executed something."""
         async with httpx.AsyncClient(timeout=30) as http:
             for url in self.urls:
