@@ -30,7 +30,8 @@ from runs.models import LIVE, CancelAction, Run, RunStatus
 from runs.parts import PartNaming, stream_graph
 from runs.retries import last_error, next_attempt
 from store.opening import open_store
-from threads.checkpointer import Fence, FencedSaver, LeaseLost, delete_run_checkpoints, fenced_saver
+from threads.checkpointer import delete_run_checkpoints, fenced_saver
+from threads.fencing import Fence, Fenced, LeaseLost
 from threads.models import HeadState
 from threads.state import as_command, read_head
 
@@ -87,7 +88,7 @@ class Execution:
     task: "asyncio.Task[Any] | None" = None  # only while it can be stopped
     stop: str | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)  # set with `stop`
-    saver: FencedSaver | None = None
+    saver: Fenced | None = None
     envelopes: Envelopes | None = None  # of an event-streaming run
 
     def tell_to_stop(self, why: str) -> None:
@@ -233,7 +234,8 @@ async def _with_graph(execution: Execution, use: Callable[[Pregel[Any, Any, Any,
     """`use` the graph of the run, opened as its execution needs it."""
     run = execution.run
     fence = Fence(run.run_id, run.attempt, LIVE, execution.has_lease)
-    checkpointer = execution.saver = None if run.temporary else await loop.at_home(fenced_saver(fence))
+    checkpointer = None if run.temporary else await loop.at_home(fenced_saver(fence))
+    execution.saver = checkpointer
     config, context = runtime_config(run), run.kwargs.get("context")
     async with open_graph(
         run.graph_id,

@@ -49,7 +49,9 @@ def taken_back(run: Run) -> None:
 
 
 def saver_of(run: Run) -> FencedSaver:
-    return loop.run(fenced_saver(Fence(run.run_id, run.attempt, LIVE, lambda: True)))
+    saver = loop.run(fenced_saver(Fence(run.run_id, run.attempt, LIVE, lambda: True)))
+    assert isinstance(saver, FencedSaver)
+    return saver
 
 
 def saved(saver: FencedSaver, run: Run) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""A project in the shape of the usual templates, served as it is: env file, routes, store, TTL, module paths."""
+"""A project in the shape of the usual templates, served as it is: env file, auth, routes, store, TTL, module paths."""
 
 import asyncio
 import shutil
@@ -15,7 +15,7 @@ from langgraph_sdk.client import LangGraphClient
 from tests.conftest import ROOT, LiveServer, live_server
 
 pytestmark = pytest.mark.timeout(180)
-ANN = {"authorization": "Bearer ann"}
+ANN, BOB = ({"authorization": f"Bearer {name}"} for name in ("ann", "bob"))
 
 
 @pytest.fixture(scope="module")
@@ -86,10 +86,13 @@ async def test_what_has_no_effect_is_said_once(template):
 # --- routes of the project --------------------------------------------------------------------------------------------
 
 
-async def test_custom_routes_are_served_beside_the_api(web):
+async def test_custom_routes_are_open_and_the_api_is_not(web):
     answer = await web.get("/custom/hello")
     assert (answer.status_code, answer.json()) == (200, {"opened": "yes", "given": "state"})
     assert (await web.get("/custom/slash/")).json() == "with a slash"
+    assert (await web.post("/threads/search", json={})).status_code == 401
+    assert (await web.get("/nowhere")).status_code == 401
+    assert (await web.get("/nowhere", headers=ANN)).status_code == 404
 
 
 async def test_a_custom_route_comes_before_the_api_but_not_before_ok_and_docs(web):
@@ -153,17 +156,26 @@ async def test_a_route_that_blocks_keeps_no_stream_waiting_and_is_told_of(templa
 # --- the client inside ------------------------------------------------------------------------------------------------
 
 
-async def test_a_node_reaches_the_server_without_an_address(ann):
+async def test_a_node_reaches_the_server_without_an_address_as_its_runs_user(ann, template):
     thread = await ann.threads.create()
     answer = await ann.runs.wait(thread["thread_id"], "helper", input={"text": "inside"})
     assert answer["answer"] == "Hello inside"
     assert answer["modes"][:1] == ["metadata"]
     assert "values" in answer["modes"]
+    async with get_client(url=template.url, headers=BOB) as bob:
+        assert await bob.threads.search() == []
     assert len(await ann.threads.search()) == answer["threads"]
 
 
 async def test_a_custom_route_reaches_the_server_without_an_address(web):
     assert (await web.get("/custom/assistants")).json() == ["agent", "helper"]
+
+
+@pytest.mark.parametrize("path", ["/noauth/threads/search", "/noauth/noauth/threads/search"])
+async def test_nobody_outside_gets_past_authentication_by_the_inner_path(web, path):
+    tricks = {"x-forwarded-prefix": "/noauth", "x-script-name": "/noauth", "root_path": "/noauth"}
+    assert (await web.post(path, json={}, headers=tricks)).status_code == 401
+    assert (await web.post("/threads/search", json={}, headers=tricks)).status_code == 401
 
 
 async def test_its_lifespan_ends_with_the_server(template):

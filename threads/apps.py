@@ -14,4 +14,8 @@ class ThreadsConfig(AppConfig):
 
     def ready(self) -> None:
         """langgraph's own tables are made and upgraded with ours, by `migrate`."""
+        from assistants.startup import before_serving
+        from threads.own_checkpointer import check
+
         post_migrate.connect(create_tables, sender=self)
+        before_serving.append(check)

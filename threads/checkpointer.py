@@ -6,8 +6,7 @@ A saver holds a lock per instance, so each use gets an instance of its own over 
 import asyncio
 import math
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from uuid import UUID
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
+    BaseCheckpointSaver,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
@@ -23,19 +23,30 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.postgres import PostgresSaver
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from langgraph.checkpoint.serde.types import ERROR
 from psycopg import Connection, InterfaceError, OperationalError
 from psycopg.rows import DictRow, dict_row
 
 from config import outage
 from config.database import AsyncPool, conninfo, open_pool, prepare_threshold
 from config.loop import at_home, graph_loop, start
+from threads.fencing import Fence as Fence
+from threads.fencing import Fenced
+from threads.fencing import LeaseLost as LeaseLost
+from threads.own_checkpointer import (
+    FencedOwnSaver,
+    OwnSaver,
+    delete_own_of_run,
+    is_own,
+    open_own,
+    own_parent_of_run,
+    serializer,
+    unfinished_dropped,
+)
 
 UNFIT_TEXT = re.compile("[\0\ud800-\udfff]")
 GOING_AWAY = ("08", "57P")  # PostgreSQL's classes of errors that a restart mends
 RETRY_SECONDS = 0.25
 NO_CHECKPOINT = "00000000-0000-0000-0000-000000000000"
-ERROR_SOURCE_NODE = "__error_source_node__"  # beside an error that an error handler took care of
 
 # langgraph's statements, for an attempt that may have lost its run: a row is written only while the query in the place
 # of `{live}` finds something, which may ask for `given.run` and `given.attempt`. A checkpoint also keeps the run from
@@ -203,29 +214,12 @@ async def close(patience: float = 5.0) -> None:
 outage.at_loss(lambda: start(close(patience=0)))
 
 
-async def saver() -> Saver:
+async def saver() -> BaseCheckpointSaver[Any]:
     """A checkpointer for one run or one read."""
-    return Saver(await pool())
+    return OwnSaver(await open_own()) if is_own() else Saver(await pool(), serde=serializer())
 
 
-class LeaseLost(Exception):
-    """The run belongs to another worker by now, so nothing more may be written for it."""
-
-
-@dataclass(frozen=True)
-class Fence:
-    """Whose checkpoints they are, and how long they may be written.
-
-    `holds` says what this process knows of its lease, `live` is the query by which PostgreSQL has the last word.
-    """
-
-    run_id: UUID
-    attempt: int
-    live: str
-    holds: Callable[[], bool]
-
-
-class FencedSaver(Saver):
+class FencedSaver(Fenced, Saver):
     """A saver that writes only while its run's attempt is live, and never half of a cancelled graph task.
 
     The clock alone would not do: a process that is stopped between its look at the clock and its write, or whose
@@ -238,29 +232,11 @@ class FencedSaver(Saver):
     """
 
     def __init__(self, pool: AsyncPool, fence: Fence) -> None:
-        super().__init__(pool)
-        self.fence = fence
+        super().__init__(pool, serde=serializer())
+        self.put_behind(fence)
         self.UPSERT_CHECKPOINTS_SQL = FENCED_CHECKPOINT.format(live=fence.live)
         self.UPSERT_CHECKPOINT_WRITES_SQL = FENCED_WRITES.format(live=fence.live, conflict=REPLACE)
         self.INSERT_CHECKPOINT_WRITES_SQL = FENCED_WRITES.format(live=fence.live, conflict="NOTHING")
-        self.under_way: set[asyncio.Task[Any]] = set()
-        self.closed = False
-
-    async def close(self) -> None:
-        """Let the writes on their way arrive, then refuse any more.
-
-        A graph that is cancelled leaves writes to tasks that nobody waits for: they would come after its run's end.
-        """
-        while not self.closed:
-            for _ in range(3):  # a write that follows another starts an iteration of the loop later
-                await asyncio.sleep(0)
-            await at_home(self._let_arrive())
-
-    async def _let_arrive(self) -> None:
-        if self.under_way:
-            await asyncio.wait(self.under_way)
-        else:
-            self.closed = True
 
     async def _put(
         self,
@@ -271,17 +247,15 @@ class FencedSaver(Saver):
     ) -> RunnableConfig:
         """Raises LeaseLost."""
         own: Any = {**metadata, "run_id": str(self.fence.run_id), "run_attempt": self.fence.attempt}
-        with self._writing():
+        with self.writing():
             return await self._patiently(partial(super()._put, config, checkpoint, own, new_versions))
 
     async def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
     ) -> None:
         """Raises LeaseLost."""
-        channels = {channel for channel, _ in writes}
-        if ERROR in channels and ERROR_SOURCE_NODE not in channels:
-            writes = [write for write in writes if write[0] == ERROR]
-        with self._writing():
+        writes = unfinished_dropped(writes)
+        with self.writing():
             await self._patiently(partial(super()._put_writes, config, writes, task_id, task_path))
 
     async def _get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
@@ -307,23 +281,11 @@ class FencedSaver(Saver):
         columns = [list(column) for column in zip(*(row[5:] for row in rows), strict=True)]
         return [(*arguments[:5], self.fence.run_id, self.fence.attempt, *columns)] if rows else []
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
-        if self.closed or not self.fence.holds():
-            raise LeaseLost
-        task = asyncio.current_task()
-        if task is None or task in self.under_way:
-            yield
-            return
-        self.under_way.add(task)
-        try:
-            yield
-        finally:
-            self.under_way.discard(task)
 
-
-async def fenced_saver(fence: Fence) -> FencedSaver:
+async def fenced_saver(fence: Fence) -> FencedSaver | FencedOwnSaver:
     """A checkpointer for one attempt of a run. Raises LeaseLost."""
+    if is_own():
+        return FencedOwnSaver(await open_own(), fence, pool)
     return FencedSaver(await _patiently(fence.holds, pool), fence)
 
 
@@ -348,6 +310,8 @@ async def first_checkpoint_of_run(thread_id: UUID, run_id: UUID) -> dict[str, st
 
     For the first run of a thread it is one that does not exist, which langgraph reads as the empty state.
     """
+    if is_own():
+        return {"checkpoint_ns": "", "checkpoint_id": await own_parent_of_run(thread_id, run_id) or NO_CHECKPOINT}
     async with (await pool()).connection() as own:
         cursor = await own.execute(
             "SELECT parent_checkpoint_id FROM checkpoints WHERE thread_id = %s AND checkpoint_ns = ''"
@@ -381,6 +345,9 @@ ROLLBACK = (
 
 async def delete_run_checkpoints(thread_id: UUID, run_id: UUID) -> None:
     """Delete the checkpoints a run wrote, with what only they referred to, and restore what it changed in others."""
+    if is_own():
+        await delete_own_of_run(run_id)
+        return
     arguments = {"thread": str(thread_id), "run": str(run_id)}
     async with (await pool()).connection() as own, own.transaction():
         for statement in ROLLBACK:

@@ -13,6 +13,7 @@ from events import log
 from threads.checkpoint_rows import delete_checkpoints
 from threads.checkpointer import saver
 from threads.models import Thread
+from threads.own_checkpointer import delete_own_of_threads, is_own
 
 
 def delete_threads(thread_ids: Iterable[UUID], scope: Scope = EVERYTHING) -> int:
@@ -25,6 +26,8 @@ def delete_threads(thread_ids: Iterable[UUID], scope: Scope = EVERYTHING) -> int
         ids = list(wanted.select_for_update().order_by("pk").values_list("pk", flat=True))
         Thread.objects.filter(thread_id__in=ids).delete()
         delete_checkpoints(ids)
+        if is_own():
+            transaction.on_commit(lambda: loop.run(delete_own_of_threads(ids)), robust=True)
         transaction.on_commit(lambda: loop.start(_forget_events(ids)))
     return len(ids)
 

@@ -25,6 +25,7 @@ from config.schema import ErrorResponse
 from threads import checkpoint_rows, state
 from threads.expiry import default_expiry, expiry
 from threads.models import Thread, ThreadStatus, TTLStrategy
+from threads.own_checkpointer import copy_own, is_own
 from threads.removal import delete_threads, keep_latest
 from threads.serializers import (
     PruneBody,
@@ -47,6 +48,13 @@ class SuperstepsFailed(ApiError):
     """The thread was created, but its history was not. 201, as the reference answers."""
 
     status_code = 201
+
+
+class NoFigures(ApiError):
+    """Checkpoints are where only the project's saver knows how large they are."""
+
+    status_code = 501
+    default_detail = "The project's checkpointer does not say how much it stores"
 
 
 def existing(thread_id: UUID, scope: Scope, *, lock: bool = False) -> Thread:
@@ -246,7 +254,10 @@ class ThreadCopy(Endpoint):
                 **default_expiry(),
             )
             copy.save(force_insert=True)
-            checkpoint_rows.copy_checkpoints(source.thread_id, copy.thread_id)
+            if is_own():
+                loop.run(copy_own(source.thread_id, copy.thread_id))
+            else:
+                checkpoint_rows.copy_checkpoints(source.thread_id, copy.thread_id)
             _settle_copy(copy, source, config_for(request, source))
         return Response(represent(copy))
 
@@ -304,4 +315,7 @@ class ThreadStorage(Endpoint):
     @extend_schema(operation_id="get_thread_storage", responses=OpenApiTypes.OBJECT)
     def get(self, request: Request, thread_id: str) -> Response:
         """How many bytes a thread's checkpoints take, by channel."""
-        return Response(checkpoint_rows.storage(readable(request, parse_uuid(thread_id, "thread ID")).thread_id))
+        thread = readable(request, parse_uuid(thread_id, "thread ID"))
+        if is_own():
+            raise NoFigures
+        return Response(checkpoint_rows.storage(thread.thread_id))
