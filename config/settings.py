@@ -312,6 +312,8 @@ STORE_MAX_VALUE_BYTES = env_int("STORE_MAX_VALUE_BYTES", 8_388_608, least=1)
 
 # --- webhooks --------------------------------------------------------------------------------------------------------
 # Where they may go though the rules forbid it (config/outbound.py): host names, `*.` for subdomains, and networks.
+# Failures in a row, without a success for a day, that pause a cron which names no limit of its own; 0: none do.
+CRON_PAUSE_AFTER_FAILURES = env_int("CRON_PAUSE_AFTER_FAILURES", 10)
 WEBHOOK_ALLOWED_HOSTS = env_list("WEBHOOK_ALLOWED_HOSTS")
 WEBHOOK_ALLOWED_NETWORKS = env_networks("WEBHOOK_ALLOWED_NETWORKS")
 # What signs deliveries to the URLs runs were given (endpoints have secrets of their own); all of them do at once.

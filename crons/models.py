@@ -4,9 +4,10 @@ Lock order: thread, cron; firing goes the other way and therefore never waits fo
 """
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Self
 
+from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.utils.timezone import now
@@ -56,6 +57,22 @@ SELECT *, clock_timestamp() AS server_time FROM crons_cron
 """
 
 
+RECENTLY = timedelta(days=1)
+
+
+def _is_over_its_own_limit() -> models.Q:
+    return models.Q(pause_after_failures__gt=0, pause_after_failures__lte=models.F("failures"))
+
+
+def _is_over_the_usual_limit() -> models.Q:
+    """Of a cron that names none. What succeeded within a day waits out an outage, however often it fires."""
+    usual = settings.CRON_PAUSE_AFTER_FAILURES
+    if not usual:
+        return models.Q(pk__in=())
+    succeeded = Firing.objects.filter(cron=models.OuterRef("pk"), run_status="success", ended_at__gt=now() - RECENTLY)
+    return models.Q(~models.Exists(succeeded), pause_after_failures=None, failures__gte=usual)
+
+
 class CronQuerySet(ScopedQuerySet["Cron"]):
     """Queries over crons."""
 
@@ -75,7 +92,8 @@ class CronQuerySet(ScopedQuerySet["Cron"]):
             self.filter(pk=cron_id, failures__gt=0).update(failures=0)
             return
         self.filter(pk=cron_id).update(failures=models.F("failures") + 1)
-        over = self.filter(pk=cron_id, enabled=True, pause_after_failures__lte=models.F("failures"))
+        failing = self.filter(pk=cron_id, enabled=True)
+        over = failing.filter(_is_over_its_own_limit() | _is_over_the_usual_limit())
         over.update(enabled=False, due_at=None, paused_at=now())
 
 
@@ -100,7 +118,7 @@ class Cron(models.Model):
     updated_at = models.DateTimeField(default=now)
     overlap = models.TextField(choices=Overlap, default=Overlap.ALLOW)
     catch_up = models.TextField(choices=CatchUp, default=CatchUp.ONE)
-    pause_after_failures = models.PositiveIntegerField(null=True, blank=True)
+    pause_after_failures = models.PositiveIntegerField(null=True, blank=True)  # null: as usual; 0: never
     # When a beat looks at it next: the slot, or later for one that waits; null when it fires no more.
     due_at = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)  # in a row

@@ -59,7 +59,7 @@ class Policies(Body):
 
     overlap = Choice(Overlap.values, required=False)
     catch_up = Choice(CatchUp.values, required=False)
-    pause_after_failures = Integer(required=False, min_value=1, max_value=1_000_000)
+    pause_after_failures = Integer(required=False, min_value=0, max_value=1_000_000)
 
 
 class CronFields(Policies):

@@ -327,11 +327,26 @@ def test_failures_in_a_row_pause_a_cron_and_a_success_forgives_them() -> None:
     ]
 
 
-def test_a_cron_without_a_limit_is_never_paused() -> None:
-    cron = new_cron()
-    fire_due()
-    end(runs_of(cron)[0], RunStatus.ERROR)
-    assert Cron.objects.get(pk=cron.pk).enabled
+def fail(cron: Cron, times: int) -> bool:
+    """Whether the cron is enabled after so many failures more."""
+    for _ in range(times):
+        Cron.objects.note_end(cron.pk, failed=True)
+    return Cron.objects.get(pk=cron.pk).enabled
+
+
+def test_a_cron_without_a_limit_is_paused_by_ten_failures_unless_it_succeeded_within_a_day(settings: Any) -> None:
+    broken, shaken, never = new_cron(), new_cron(), new_cron(pause_after_failures=0)
+    now = timezone.now()
+    success = Firing.objects.create(
+        cron=shaken, slot=now, outcome=Outcome.FIRED, run_status="success", ended_at=now - timedelta(hours=23)
+    )
+    assert fail(broken, 9) and not fail(broken, 1)
+    assert fail(shaken, 50)
+    Firing.objects.filter(pk=success.pk).update(ended_at=now - timedelta(hours=25))
+    assert not fail(shaken, 1)
+    assert fail(never, 50)
+    settings.CRON_PAUSE_AFTER_FAILURES = 0
+    assert fail(new_cron(), 50)
 
 
 def test_a_run_that_cannot_be_created_counts_as_failed_and_stops_no_other() -> None:

@@ -105,6 +105,29 @@ def test_a_fixed_hour_that_comes_twice_fires_once() -> None:
     assert local("30 2 * * *", "Europe/Berlin", "2025-10-25T12:00", 2) == ["26 02:30:00+0200", "27 02:30:00+0100"]
 
 
+@pytest.mark.parametrize(
+    ("zone", "before", "slots"),
+    [
+        ("Europe/Berlin", "2025-03-29", ["29 02:30:00+0100", "30 03:00:00+0200", "31 02:30:00+0200"]),
+        ("Europe/Berlin", "2025-10-25", ["25 02:30:00+0200", "26 02:30:00+0200", "27 02:30:00+0100"]),
+        ("America/New_York", "2025-03-08", ["08 02:30:00-0500", "09 03:00:00-0400", "10 02:30:00-0400"]),
+        ("America/New_York", "2025-11-01", ["01 02:30:00-0400", "02 02:30:00-0500", "03 02:30:00-0500"]),
+        ("America/Los_Angeles", "2025-03-08", ["08 02:30:00-0800", "09 03:00:00-0700", "10 02:30:00-0700"]),
+        ("America/Los_Angeles", "2025-11-01", ["01 02:30:00-0700", "02 02:30:00-0800", "03 02:30:00-0800"]),
+    ],
+)
+def test_half_past_two_is_once_a_day_through_both_changes_of_the_clocks(
+    zone: str, before: str, slots: list[str]
+) -> None:
+    """In America the hour that comes twice is the one from one to two; half past one is below."""
+    assert local("30 2 * * *", zone, f"{before}T00:00") == slots
+
+
+def test_in_america_half_past_one_comes_twice_and_fires_once() -> None:
+    found = local("30 1 * * *", "America/New_York", "2025-11-01T12:00", 2)
+    assert found == ["02 01:30:00-0400", "03 01:30:00-0500"]
+
+
 def test_every_half_hour_is_half_an_hour_whatever_the_clocks_do() -> None:
     autumn = ["26 02:30:00+0200", "26 02:00:00+0100", "26 02:30:00+0100", "26 03:00:00+0100"]
     assert local("*/30 * * * *", "Europe/Berlin", "2025-10-26T02:00", 4) == autumn

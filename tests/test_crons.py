@@ -151,7 +151,7 @@ async def test_on_a_thread_nothing_is_done_with_the_thread_afterwards(
         ({"stream_mode": "x"}, 422, "stream_mode"),
         ({"overlap": "x"}, 422, "overlap"),
         ({"catch_up": "x"}, 422, "catch_up"),
-        ({"pause_after_failures": 0}, 422, "pause_after_failures"),
+        ({"pause_after_failures": -1}, 422, "pause_after_failures"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",
 )

@@ -315,3 +315,52 @@ test("a busy thread rejects, and a batch is made", async () => {
   const made = await client.runs.createBatch([0, 1].map((n) => ({ assistantId: "echo", input: { text: `${n}` } })));
   assert.deepEqual(made.map((found) => found.kwargs.input.text), ["0", "1"]);
 });
+
+// --- store --------------------------------------------------------------------------------------------------------
+
+test("an item is put, read, found, listed and deleted", async () => {
+  const space = ["js", randomUUID()];
+  await client.store.putItem(space, "red", { text: "red red", part: 1 });
+  await client.store.putItem(space, "blue", { text: "blue", part: 2 }, { ttl: 10 });
+  await client.store.putItem(space, "bare", { text: "red", part: 2 }, { index: false });
+  const item = await client.store.getItem(space, "red", { refreshTtl: true });
+  assert.deepEqual([item.namespace, item.key, item.value.part], [space, "red", 1]);
+  assert.ok(item.createdAt && item.updatedAt);
+  const { items } = await client.store.searchItems(space, { query: "red", refreshTtl: false });
+  assert.deepEqual(items.map((found) => found.key), ["red", "blue", "bare"]);
+  assert.ok(items[0].score > items[1].score && items[2].score === null);
+  const filtered = await client.store.searchItems(space, { filter: { part: { $gt: 1 } }, limit: 1, offset: 1 });
+  assert.deepEqual(filtered.items.map((found) => found.key), ["blue"]);
+  const listed = await client.store.listNamespaces({ prefix: ["js"], suffix: [space[1]], maxDepth: 2, limit: 5 });
+  assert.deepEqual(listed.namespaces, [space]);
+  await client.store.deleteItem(space, "red");
+  await client.store.deleteItem(space, "red");
+  assert.equal(await client.store.getItem(space, "red"), null);
+  await assert.rejects(client.store.searchItems(space, { filter: { part: { $in: [1] } } }), httpStatus(400));
+});
+
+// --- crons --------------------------------------------------------------------------------------------------------
+
+test("a cron is made, changed, searched, counted and deleted", async () => {
+  const metadata = { js: randomUUID() };
+  const threadId = await newThread();
+  const made = await client.crons.create("echo", {
+    schedule: "0 9 * * *", timezone: "Europe/Berlin", metadata, input: { text: "hi" }, onRunCompleted: "keep",
+  });
+  assert.deepEqual([made.enabled, made.on_run_completed, made.thread_id], [true, "keep", null]);
+  const onThread = await client.crons.createForThread(threadId, "echo", { schedule: "@daily", metadata });
+  assert.equal(onThread.thread_id, threadId);
+  const changed = await client.crons.update(made.cron_id, { schedule: "30 2 * * *", enabled: false });
+  assert.deepEqual([changed.schedule, changed.enabled, changed.timezone], ["30 2 * * *", false, "Europe/Berlin"]);
+  const found = await client.crons.search({ metadata, sortBy: "created_at", sortOrder: "asc" });
+  assert.deepEqual(found.map((cron) => cron.cron_id), [made.cron_id, onThread.cron_id]);
+  assert.deepEqual(await client.crons.search({ metadata, enabled: false, select: ["cron_id"], limit: 1, offset: 0 }), [
+    { cron_id: made.cron_id },
+  ]);
+  assert.equal(await client.crons.count({ metadata }), 2);
+  assert.equal(await client.crons.count({ metadata, threadId }), 1);
+  for (const cron of found) await client.crons.delete(cron.cron_id);
+  assert.equal(await client.crons.count({ metadata }), 0);
+  await assert.rejects(client.crons.delete(made.cron_id), httpStatus(404));
+  await assert.rejects(client.crons.create("echo", { schedule: "never" }), httpStatus(422));
+});
