@@ -5,6 +5,7 @@ Source: contract/platform.md 6.1 and 6.2.
 
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from django.conf import settings
@@ -56,7 +57,7 @@ def check() -> None:
 async def caller_for(scope: AsgiScope) -> Caller:
     """The caller of an HTTP request or a WebSocket. Raises Refused."""
     if is_in_process(scope):
-        return acting()
+        return replace(acting(), asked=set())
     decides = backend()
     if decides is None or is_open(scope):
         return UNBOUND

@@ -13,7 +13,7 @@ AsyncView = Callable[P, Coroutine[Any, Any, HttpResponseBase]]
 
 
 def endpoint(method: str) -> Callable[[AsyncView[P]], AsyncView[P]]:
-    """An async view that answers one method; any other gets 405 with `Allow`."""
+    """An async view that answers one method, which it names as its `method`; any other gets 405 with `Allow`."""
 
     def decorate(view: AsyncView[P]) -> AsyncView[P]:
         @functools.wraps(view)
@@ -23,6 +23,7 @@ def endpoint(method: str) -> Callable[[AsyncView[P]], AsyncView[P]]:
                 return error_response(405, "Method Not Allowed", {"Allow": method})
             return await view(*args, **kwargs)
 
+        answer.method = method  # type: ignore[attr-defined]
         return answer
 
     return decorate
