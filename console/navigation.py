@@ -55,7 +55,7 @@ ENTRIES = (
     _rows(BUILD, "Threads", "forum", "threads.thread"),
     _rows(GOVERN, "API keys", "key", "accounts.apikey"),
     _rows(GOVERN, "Tenants", "apartment", "accounts.tenant"),
-    _rows(GOVERN, "Audit log", "history", "accounts.auditentry"),
+    Entry(GOVERN, "Audit log", "history", "console:audit", Role.OPERATOR),
     Entry(GOVERN, "Settings & doctor", "health_and_safety", "console:doctor"),
     _rows(GOVERN, "Users", "person", "auth.user"),
     _rows(GOVERN, "Roles", "group", "auth.group"),
