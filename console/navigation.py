@@ -47,7 +47,7 @@ def _rows(group: str, title: str, icon: str, label: str) -> Entry:
 OPERATE, BUILD, GOVERN = "Operate", "Build", "Govern"
 ENTRIES = (
     Entry(OPERATE, "Dashboard", "monitoring", "console:dashboard", Role.NONE),
-    _rows(OPERATE, "Runs", "play_circle", "runs.run"),
+    Entry(OPERATE, "Runs", "play_circle", "console:runs"),
     _rows(OPERATE, "Crons", "schedule", "crons.cron"),
     _rows(OPERATE, "Webhooks", "webhook", "webhooks.webhookendpoint"),
     _rows(OPERATE, "Deliveries", "outbox", "webhooks.webhookdelivery"),

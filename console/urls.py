@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console import audit, dashboard, doctor, jump
+from console import audit, dashboard, doctor, jump, run_page, runs
 
 app_name = "console"
 urlpatterns = [
@@ -10,5 +10,10 @@ urlpatterns = [
     path("jump/", jump.page, name="jump"),
     path("audit/", audit.page, name="audit"),
     path("audit/export.ndjson", audit.export, name="audit-export"),
+    path("runs/", runs.page, name="runs"),
+    path("runs/<uuid:run_id>/cancel/", run_page.cancel, name="cancel-run"),
+    path("runs/<uuid:run_id>/retry/", run_page.retry, name="retry-run"),
+    path("runs/<uuid:run_id>/", run_page.page, name="run-start"),
+    path("runs/<uuid:run_id>/<slug:tab>/", run_page.page, name="run"),
     path("doctor/", doctor.page, name="doctor"),
 ]

@@ -144,7 +144,7 @@ class Timeline(BaseCallbackHandler):
         """The same of one that knows no messages."""
         self._begin_model(serialized, run_id, parent_run_id, rest)
 
-    def on_llm_new_token(self, token: str, *, run_id: UUID, **rest: Any) -> None:
+    def on_llm_new_token(self, token: Any, *, run_id: UUID, **rest: Any) -> None:
         """It says something."""
         span = self._open.get(run_id)
         if span is None:
@@ -152,7 +152,7 @@ class Timeline(BaseCallbackHandler):
         with self._lock:
             if span.first is None:
                 span.first = self._now()
-            self._say(span, token)
+            self._say(span, token if isinstance(token, str) else "")
         self._changed()
 
     def on_llm_end(self, response: Any, *, run_id: UUID, **rest: Any) -> None:
@@ -284,6 +284,5 @@ async def shown(run_id: UUID | str) -> Json | None:
     return document
 
 
-async def _get(key: str) -> bytes | None:
-    found: bytes | None = await connection.client().get(key)
-    return found
+async def _get(key: str) -> Any:
+    return await connection.client().get(key)

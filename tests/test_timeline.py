@@ -12,12 +12,17 @@ from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph_sdk.client import LangGraphClient
 from redis.asyncio import Redis
+from typing_extensions import TypedDict
 
 from examples.chat import graph as chat
 from runs import timeline
 from runs.timeline import Timeline
 from tests.conftest import LiveServer
 from tests.graphs.small import boom, parent
+
+
+class Nothing(TypedDict, total=False):
+    x: int
 
 
 async def recorded(graph: Any, given: Any) -> tuple[Timeline, dict[str, Any]]:
@@ -70,11 +75,11 @@ async def test_a_node_that_raises_is_failed_and_says_why() -> None:
 
 
 async def test_what_does_not_end_is_stopped_with_the_attempt() -> None:
-    async def hang(state: dict[str, Any]) -> dict[str, Any]:
+    async def hang(state: Nothing) -> Nothing:
         await asyncio.sleep(60)
         return state
 
-    graph = StateGraph(dict).add_node("hang", hang).add_edge(START, "hang").add_edge("hang", END).compile()
+    graph = StateGraph(Nothing).add_node("hang", hang).add_edge(START, "hang").add_edge("hang", END).compile()
     seen = Timeline(uuid4(), 1)
     work = asyncio.create_task(graph.ainvoke({}, {"callbacks": [seen]}))
     while not seen.spans:
@@ -94,10 +99,10 @@ async def test_no_more_is_kept_than_the_bounds_allow(monkeypatch: pytest.MonkeyP
 
 
 async def test_a_secret_in_an_errors_text_is_not_kept() -> None:
-    async def leak(state: dict[str, Any]) -> dict[str, Any]:
+    async def leak(state: Nothing) -> Nothing:
         raise RuntimeError("postgresql://user:hunter2secret@db/x")
 
-    graph = StateGraph(dict).add_node("leak", leak).add_edge(START, "leak").compile()
+    graph = StateGraph(Nothing).add_node("leak", leak).add_edge(START, "leak").compile()
     _, document = await recorded(graph, {})
     assert "hunter2secret" not in str(document) and "RuntimeError" in str(document)
 
