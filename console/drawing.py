@@ -101,16 +101,16 @@ def _without_circles(names: Iterable[str], edges: Sequence[tuple[str, str]]) -> 
         path.update(root for _ in stack)
         while stack:
             name, targets = stack[-1]
-            target = next(targets, None)
-            if target is None:
+            following = next(targets, None)
+            if following is None:
                 stack.pop()
                 path.discard(name)
                 done.add(name)
-            elif target not in path:
-                kept.append((name, target))
-                if target not in done:
-                    path.add(target)
-                    stack.append((target, iter(after[target])))
+            elif following not in path:
+                kept.append((name, following))
+                if following not in done:
+                    path.add(following)
+                    stack.append((following, iter(after[following])))
     return kept
 
 
@@ -153,9 +153,10 @@ def _line(nodes: Mapping[str, Node], edge: Mapping[str, Any], width: float) -> E
     source, target = nodes[edge["source"]], nodes[edge["target"]]
     if _goes_back(nodes, edge):
         # Around the right side of everything.
-        right, y1, y2 = width + GAP_X, source.middle[1], target.middle[1]
+        right, apart = width + GAP_X, HEIGHT / 4 if source is target else 0
+        y1, y2 = source.middle[1] + apart, target.middle[1] - apart
         x1, x2 = source.x + source.width, target.x + target.width
-        path = f"M {x1} {y1} C {right} {y1} {right} {y2} {x2} {y2}"
+        path = f"M {x1} {y1} C {right} {y1 + apart} {right} {y2 - apart} {x2} {y2}"
     else:
         x1, y1, x2, y2 = source.middle[0], source.y + HEIGHT, target.middle[0], target.y
         bend = (y2 - y1) / 2

@@ -16,11 +16,11 @@ from django.views.decorators.http import require_GET, require_POST
 from rest_framework.exceptions import APIException
 
 from accounts.audit import record
-from accounts.callers import Caller, user_from
+from accounts.callers import ANONYMOUS, Caller, user_from
 from assistants import introspection
 from assistants.graphs import load_all
 from assistants.models import Assistant
-from config import loop
+from config import dialect, loop
 from config.database import in_thread
 from console.difference import difference
 from console.drawing import Drawing, draw
@@ -93,7 +93,7 @@ def _run(run_id: UUID) -> Run:
 
 
 def _tabs(run: Run) -> list[Tab]:
-    counts = {"deliveries": WebhookDelivery.objects.filter(run_id=run.pk).count()}
+    counts = {"deliveries": WebhookDelivery.objects.filter(run_id=run.pk).count() or None}
     return [Tab(name, title, reverse("console:run", args=[run.pk, name]), counts.get(name)) for name, title in TABS]
 
 
@@ -163,12 +163,12 @@ async def _states_of(run: Run) -> list[dict[str, Any]]:
     """The checkpoints the run wrote, newest first, and the one it began from."""
     config = _thread_config(run.thread)
     found = await state.read_history(
-        run.thread_id, run.graph_id, config, limit=STATES, metadata={"run_id": str(run.run_id)}
+        run.thread_id, run.graph_id, config, limit=STATES, metadata={"run_id": str(run.run_id)}, tenant=run.tenant
     )
     parent = found[-1].get("parent_checkpoint") if found else None
     if parent:
-        found.append(await state.read_state(run.thread_id, run.graph_id, config, checkpoint=parent))
-    return [one for one in found if one.get("checkpoint")]
+        found.append(await state.read_state(run.thread_id, run.graph_id, config, checkpoint=parent, tenant=run.tenant))
+    return [{**one, "values": dialect.plain(one["values"])} for one in found if one.get("checkpoint")]
 
 
 def _thread_config(thread: Thread) -> dict[str, Any]:
@@ -264,8 +264,7 @@ def retried(run: Run, *, from_beginning: bool) -> Run:
 def creator_of(run: Run) -> Caller:
     """For whom a run was created; nobody asks again whether they may."""
     user = user_from(run.kwargs["config"]["configurable"].get("langgraph_auth_user"))
-    tenant = getattr(run, "tenant", "")
-    return Caller(user=user, tenant=tenant, unbound=True) if user else Caller(tenant=tenant, unbound=True)
+    return Caller(user=user or ANONYMOUS, tenant=run.tenant, unbound=True)
 
 
 def _back(run: Run) -> HttpResponseRedirect:

@@ -1,26 +1,45 @@
 // The live side of a run's page: its timeline as bars, its graph lit, its messages as they are said.
-import { subscribe } from "./live.js";
+import { subscribe, watch } from "./live.js";
 
-const panel = document.querySelector("[data-run]");
-const timeline = document.querySelector("[data-timeline]");
-const chat = document.querySelector("[data-chat]");
-const nodes = new Map([...document.querySelectorAll("[data-node]")].map((node) => [node.dataset.node, node]));
 const TONE = { running: "live", done: "good", failed: "bad", asked: "warn", stopped: "warn" };
-const wasRunning = Boolean(document.querySelector('[data-while="running"]'));
+const name = document.querySelector("[data-run]").dataset.run;
+let goesOn = Boolean(document.querySelector('[data-while="running"]'));
+let timeline, chat, nodes;
 
-subscribe(`run:${panel.dataset.run}`, (run) => {
-  if (timeline && run.attempts?.length) drawTimeline(run);
-  if (nodes.size && run.attempts?.length) light(run.attempts.at(-1).spans);
-  if (chat && !run.ended) speak(run.attempts?.at(-1)?.spans ?? []);
-  showStatus(run);
-  if (run.ended && wasRunning) ended();
+find();
+subscribe(`run:${name}`, (run) => {
+  draw(run);
+  if (!run.ended || !goesOn) return;
+  goesOn = false;
+  renew().then(() => draw(run));
 });
 
-/** Everything else on the page is as it was when it was loaded: get that anew, once. */
-function ended() {
-  if (sessionStorage.getItem(panel.dataset.run) === "ended") return;
-  sessionStorage.setItem(panel.dataset.run, "ended");
-  if (!document.querySelector(":popover-open")) location.reload();
+function find() {
+  timeline = document.querySelector("[data-timeline]");
+  chat = document.querySelector("[data-chat]");
+  nodes = new Map([...document.querySelectorAll("[data-node]")].map((node) => [node.dataset.node, node]));
+}
+
+function draw(run) {
+  const latest = run.attempts?.at(-1);
+  if (timeline && latest) drawTimeline(run);
+  if (nodes.size && latest) light(latest.spans);
+  if (chat && !run.ended) speak(latest?.spans ?? []);
+  showStatus(run);
+}
+
+/** The run has ended: what the server made of it takes the place of what the page showed, but for its notices. */
+async function renew() {
+  const answer = await fetch(location.href);
+  if (!answer.ok) return;
+  const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+  const main = document.querySelector("main");
+  const notices = main.querySelectorAll(".wf-messages");
+  main.replaceChildren(...notices, ...fresh.querySelector("main").children);
+  const actions = fresh.querySelector(".wf-actions");
+  if (!document.querySelector(":popover-open")) document.querySelector(".wf-actions").replaceWith(actions);
+  watch(document);
+  find();
 }
 
 function showStatus(run) {
