@@ -64,7 +64,7 @@ function bars({ attempt, spans, left_out: leftOut, begun_at: begunAt }, titled) 
   const now = Date.now() - begunAt * 1000;
   const whole = Math.max(...spans.map((span) => span.end ?? Math.max(now, span.begin)), 1);
   section.append(scale(whole));
-  const list = make("ol", "wf-bars");
+  const list = make("ol", "wf-spans");
   for (const span of inOrder(spans)) list.append(bar(span, whole, now));
   section.append(list);
   if (leftOut) section.append(make("p", "wf-faint", `${leftOut} more are not kept.`));
@@ -87,27 +87,27 @@ function inOrder(spans) {
 
 function bar(span, whole, now) {
   const end = span.end ?? Math.max(now, span.begin);
-  const item = make("li", `wf-bar wf-${TONE[span.status] ?? "none"} wf-kind-${span.kind}`);
-  const name = make("span", "wf-bar-name");
+  const item = make("li", `wf-span wf-${TONE[span.status] ?? "none"} wf-kind-${span.kind}`);
+  const name = make("span", "wf-span-name");
   name.style.paddingLeft = `${Math.min(span.depth, 8) * 14}px`;
-  name.append(make("span", "wf-bar-kind", span.kind), make("b", "", span.name));
-  const track = make("span", "wf-bar-track");
-  const fill = make("span", "wf-bar-fill");
+  name.append(make("span", "wf-span-kind", span.kind), make("b", "", span.name));
+  const track = make("span", "wf-span-track");
+  const fill = make("span", "wf-span-fill");
   fill.style.left = `${(span.begin / whole) * 100}%`;
   fill.style.width = `max(${((end - span.begin) / whole) * 100}%, 3px)`;
   track.append(fill);
   if (span.first != null) {
-    const first = make("span", "wf-bar-first");
+    const first = make("span", "wf-span-first");
     first.style.left = `${(span.first / whole) * 100}%`;
     track.append(first);
   }
   const facts = [length(end - span.begin)];
   if (span.first != null) facts.push(`first token ${length(span.first - span.begin)}`);
   if (span.tokens) facts.push(`${span.tokens.in ?? 0} → ${span.tokens.out ?? 0} tokens`);
-  const note = make("span", "wf-bar-note", `${span.status === "done" ? "" : `${span.status} · `}${facts.join(" · ")}`);
+  const note = make("span", "wf-span-note", `${span.status === "done" ? "" : `${span.status} · `}${facts.join(" · ")}`);
   item.title = `${span.kind} ${span.name}: ${span.status}, from ${length(span.begin)} on, ${facts.join(", ")}${span.error ? `\n${span.error}` : ""}`;
   item.append(name, track, note);
-  if (span.error) item.append(make("span", "wf-bar-error", span.error));
+  if (span.error) item.append(make("span", "wf-span-error", span.error));
   return item;
 }
 
