@@ -126,7 +126,7 @@ def queue_tiles(queue: figures.Queue, now: datetime) -> dict[str, Tile]:
             "Oldest waiting",
             span(timedelta(seconds=int(waited.total_seconds()))) if waited is not None else "–",
             "since it could have started",
-            f"{runs}?status=pending&o=-8",
+            f"{runs}?status=pending",
             "bad" if late and not queue.running else "warn" if late else "",
         ),
     }
