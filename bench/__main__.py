@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from bench import measure, report, rows, store
+from bench import auth, measure, report, rows, store
 from bench.measure import Measurement
 from bench.server import BenchFailed, running
 
@@ -19,6 +19,7 @@ SECTIONS: dict[str, Mapping[str, Callable[[Measurement], None]]] = {
     "runs": measure.SECTIONS,
     "rows": rows.SECTIONS,
     "store": store.SECTIONS,
+    "auth": auth.SECTIONS,
 }
 
 
