@@ -10,6 +10,7 @@ import logging
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from langgraph_sdk import Auth
@@ -19,6 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from accounts.callers import Caller, StudioUser, User
+from accounts.dependencies import Resolve, dependencies_of, resolver_of
 from accounts.refusals import Forbidden, Refused, ServerFailed
 from config import loop
 from config.loading import find
@@ -26,6 +28,8 @@ from config.project import ProjectError, project
 
 logger = logging.getLogger(__name__)
 AsgiScope = MutableMapping[str, Any]
+STUDIO_DOMAIN = "langchain.com"
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HTTP_ERRORS = (Auth.exceptions.HTTPException, HTTPException)
 PARAMETERS = frozenset(
     {
@@ -51,6 +55,7 @@ class CustomAuth:
     auth: Auth
     parameters: tuple[str, ...]
     studio: bool  # whether developers at Studio get in by a header; never outside of development
+    resolve: Resolve | None = None  # of its FastAPI dependencies, if it has any
 
     def handler_of(self, resource: str, action: str) -> Any:
         """The one handler that decides, the most particular there is; None when nobody does."""
@@ -80,11 +85,20 @@ def custom_auth() -> CustomAuth | None:
     if found._authenticate_handler is None:
         raise ProjectError(f"auth.path: {path} has no @auth.authenticate handler.")
     studio = settings.STUDIO_WITHOUT_CREDENTIALS and not section.get("disable_studio_auth", False)
-    return CustomAuth(found, _parameters(path, found._authenticate_handler), studio)
+    return custom_from(path, found, studio=studio)
 
 
-def _parameters(path: str, handler: Any) -> tuple[str, ...]:
-    wanted = inspect.signature(handler).parameters.values()
+def custom_from(path: str, auth: Auth, *, studio: bool = False) -> CustomAuth:
+    """What is known of the object before its first request. Raises ProjectError."""
+    handler = auth._authenticate_handler
+    dependencies = dependencies_of(handler) if handler else []
+    resolve = resolver_of(dependencies) if dependencies else None
+    names = _parameters(path, handler, {parameter.name for parameter in dependencies})
+    return CustomAuth(auth, names, studio, resolve)
+
+
+def _parameters(path: str, handler: Any, resolved: set[str]) -> tuple[str, ...]:
+    wanted = [one for one in inspect.signature(handler).parameters.values() if one.name not in resolved]
     for parameter in wanted:
         if parameter.name not in PARAMETERS and parameter.default is parameter.empty:
             raise ProjectError(f"auth.path: the authenticate handler of {path} asks for '{parameter.name}'.")
@@ -94,7 +108,7 @@ def _parameters(path: str, handler: Any) -> tuple[str, ...]:
 async def caller_by(custom: CustomAuth, scope: AsgiScope) -> Caller:
     """Who asks, by the authenticate handler. Raises Refused."""
     headers = dict(scope["headers"])
-    if custom.studio and headers.get(b"x-auth-scheme") == b"langsmith":
+    if custom.studio and headers.get(b"x-auth-scheme") == b"langsmith" and is_studio(headers.get(b"origin", b"")):
         return Caller(StudioUser())
     try:
         user = user_of(await _authenticated(custom, scope, headers))
@@ -113,6 +127,12 @@ async def caller_by(custom: CustomAuth, scope: AsgiScope) -> Caller:
     return Caller(user, tenant=str(user.get("tenant_id") or ""))
 
 
+def is_studio(origin: bytes) -> bool:
+    """Whether a page of the origin may be Studio; without one it is no page. Any other a developer visits is not."""
+    host = urlsplit(origin.decode("latin-1")).hostname or ""
+    return not origin or host in LOOPBACK or host == STUDIO_DOMAIN or host.endswith(f".{STUDIO_DOMAIN}")
+
+
 def _failed(error: Exception) -> Refused:
     logger.error("The authenticate handler failed", exc_info=error)
     return Refused(500, "")
@@ -121,9 +141,17 @@ def _failed(error: Exception) -> Refused:
 async def _authenticated(custom: CustomAuth, scope: AsgiScope, headers: dict[bytes, bytes]) -> Any:
     handler: Any = custom.auth._authenticate_handler
     arguments = _arguments(custom.parameters, scope, headers)
+    if custom.resolve:
+        return await loop.at_home(custom.resolve(scope, functools.partial(_called, handler, arguments)))
     if inspect.iscoroutinefunction(handler):
         return await loop.at_home(handler(**arguments))
     return await asyncio.to_thread(handler, **arguments)
+
+
+async def _called(handler: Any, arguments: dict[str, Any], values: dict[str, Any]) -> Any:
+    if inspect.iscoroutinefunction(handler):
+        return await handler(**arguments, **values)
+    return await asyncio.to_thread(handler, **arguments, **values)
 
 
 def _arguments(names: tuple[str, ...], scope: AsgiScope, headers: dict[bytes, bytes]) -> dict[str, Any]:

@@ -74,11 +74,17 @@ class Info(Endpoint):
                 "langgraph_py_version": langgraph_version,
                 "flags": {
                     "assistants": True,
-                    "crons": True,
+                    "crons": False,
                     "langsmith": False,
                     "langsmith_tracing_replicas": True,
                     "langsmith_tracing_session_on_runs": True,
                 },
-                "host": settings.HOST,
+                "host": {
+                    "kind": "self-hosted",
+                    "project_id": None,
+                    "host_revision_id": None,
+                    "revision_id": None,
+                    "tenant_id": None,
+                },
             }
         )

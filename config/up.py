@@ -101,6 +101,8 @@ class Up:
         os.environ["N_JOBS_PER_WORKER"] = str(self.options.n_jobs_per_worker)
         # Browsers let pages of the internet, such as a studio, reach this machine only if it says so.
         os.environ.setdefault("ALLOW_PRIVATE_NETWORK", "true")
+        # A studio's page may then do what a developer may, without a credential: only for who sits at this machine.
+        os.environ["STUDIO_WITHOUT_CREDENTIALS"] = str(exposure.is_loopback(self.options.host)).lower()
         if self.options.server_log_level:
             os.environ["LOG_LEVEL"] = self.options.server_log_level
         if self.options.allow_blocking:

@@ -525,7 +525,10 @@ def test_studio_gets_in_in_development(tmp_path: Path, owned: LiveServer) -> Non
         found = httpx.post(f"{server.url}/runs/wait", json=WHO, headers=STUDIO, timeout=30).json()
         assert found["told"]["identity"] == "langgraph-studio-user"
         assert "kind" in found["told"]["fields"]
-        assert httpx.post(f"{server.url}/threads/count", json={}).status_code == 401
+        count = f"{server.url}/threads/count"
+        assert httpx.post(count, json={}).status_code == 401
+        for origin, status in (("https://smith.langchain.com", 200), ("https://evil.example", 401), ("null", 401)):
+            assert httpx.post(count, json={}, headers={**STUDIO, "Origin": origin}).status_code == status
 
 
 def test_graphs_see_who_called(alice: httpx.Client) -> None:
