@@ -47,8 +47,7 @@ def _rows(group: str, title: str, icon: str, label: str) -> Entry:
 OPERATE, BUILD, GOVERN = "Operate", "Build", "Govern"
 ENTRIES = (
     Entry(OPERATE, "Dashboard", "monitoring", "console:dashboard", Role.NONE),
-    Entry(OPERATE, "Runs", "play_circle", "console:runs"),
-    Entry(OPERATE, "Interrupts", "front_hand", "console:interrupts"),
+    _rows(OPERATE, "Runs", "play_circle", "runs.run"),
     _rows(OPERATE, "Crons", "schedule", "crons.cron"),
     _rows(OPERATE, "Webhooks", "webhook", "webhooks.webhookendpoint"),
     _rows(OPERATE, "Deliveries", "outbox", "webhooks.webhookdelivery"),
@@ -56,7 +55,7 @@ ENTRIES = (
     _rows(BUILD, "Threads", "forum", "threads.thread"),
     _rows(GOVERN, "API keys", "key", "accounts.apikey"),
     _rows(GOVERN, "Tenants", "apartment", "accounts.tenant"),
-    Entry(GOVERN, "Audit log", "history", "console:audit", Role.OPERATOR),
+    _rows(GOVERN, "Audit log", "history", "accounts.auditentry"),
     Entry(GOVERN, "Settings & doctor", "health_and_safety", "console:doctor"),
     _rows(GOVERN, "Users", "person", "auth.user"),
     _rows(GOVERN, "Roles", "group", "auth.group"),
