@@ -7,7 +7,7 @@ import importlib
 import inspect
 import sys
 import typing
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Coroutine, MutableMapping
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -16,7 +16,7 @@ from starlette.requests import Request
 from config import dialect
 
 Run = Callable[[dict[str, Any]], Awaitable[Any]]
-Resolve = Callable[[MutableMapping[str, Any], Run], Awaitable[Any]]
+Resolve = Callable[[MutableMapping[str, Any], Run], Coroutine[Any, Any, Any]]
 REQUEST = "weft_request"  # a parameter of ours; no dependency's
 RUN, OUTCOME = "weft.run", "weft.outcome"  # in the scope
 
