@@ -27,7 +27,7 @@ from events import connection
 
 logger = logging.getLogger(__name__)
 READ_SECONDS = 5.0  # so old may what a process knows of the tenants be
-REDIS_SECONDS = 0.25  # a request waits no longer for Redis
+REDIS_SECONDS = 1.0  # a request waits no longer for Redis
 AWAY_SECONDS = 1.0  # and after that none asks it for so long
 
 # A bucket is the time at which it will be empty, in microseconds: the generic cell rate algorithm. KEYS: buckets. ARGV:
@@ -187,6 +187,8 @@ async def _take(buckets: Sequence[tuple[str, Rate]]) -> Verdict | None:
         async with asyncio.timeout(REDIS_SECONDS):
             wait, tightest, remaining, reset = await connection.script(TAKE)(keys=names, args=numbers)
     except (RedisError, OSError, TimeoutError) as error:
+        if time.monotonic() < _away_until:
+            return None  # another request has said so
         _away_until = time.monotonic() + AWAY_SECONDS
         logger.warning("Redis does not count requests, so none is refused: %r", error)
         return None

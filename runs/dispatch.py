@@ -29,7 +29,7 @@ from runs.closing import Closing
 from runs.endings import Ending
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
 from runs.permission import may_cancel, may_create
-from runs.queue_limit import admit, admit_to_thread
+from runs.queue_limit import admit, admit_to_thread, room_for
 from runs.ringing import after_commit, announce_cancel, close_stream, ring
 from threads.checkpointer import delete_run_checkpoints
 from threads.expiry import default_expiry
@@ -85,7 +85,7 @@ def create_run(thread_id: UUID, body: dict[str, Any], caller: Caller) -> Run:
     assistant_id, run_id = _checked(body), uuid7()
     scope, body = may_create(caller, thread_id, assistant_id, run_id, body)
     admit(1)
-    with transaction.atomic():
+    with room_for(caller.tenant, 1), transaction.atomic():
         assistant = _assistant(assistant_id)
         thread, existed = _lock_or_create(thread_id, assistant, body, scope, caller.tenant)
         strategy = body.get("multitask_strategy", MultitaskStrategy.ENQUEUE)
@@ -104,7 +104,8 @@ def create_run(thread_id: UUID, body: dict[str, Any], caller: Caller) -> Run:
 def create_stateless_run(body: dict[str, Any], caller: Caller) -> Run:
     """Create a run on a thread of its own. Raises as `create_run` does, but for ThreadBusy."""
     admit(1)
-    return _stateless_run(body, caller)
+    with room_for(caller.tenant, 1):
+        return _stateless_run(body, caller)
 
 
 def _stateless_run(body: dict[str, Any], caller: Caller) -> Run:
@@ -145,7 +146,7 @@ def retry_run(run: Run, checkpoint: dict[str, str] | None, caller: Caller) -> Ru
 def create_batch(bodies: Sequence[dict[str, Any]], caller: Caller) -> list[Run]:
     """Create several stateless runs, all or none. Raises as `create_stateless_run` does."""
     admit(len(bodies))
-    with transaction.atomic():
+    with room_for(caller.tenant, len(bodies)), transaction.atomic():
         return [_stateless_run(body, caller) for body in bodies]
 
 

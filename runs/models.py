@@ -215,6 +215,11 @@ class Run(models.Model):
                 name="run_in_flight",
                 condition=models.Q(status__in=IN_FLIGHT),
             ),
+            models.Index(
+                fields=["tenant"],
+                name="run_tenant_in_flight",
+                condition=models.Q(status__in=IN_FLIGHT) & ~models.Q(tenant=""),
+            ),
             models.Index(fields=["lease_expires_at"], name="run_leased", condition=models.Q(status=RunStatus.RUNNING)),
             models.Index(fields=["-created_at"], name="run_failed", condition=models.Q(error__isnull=False)),
             models.Index(fields=["ended_at"], name="run_ended", condition=models.Q(ended_at__isnull=False)),

@@ -1,17 +1,21 @@
-"""How many runs may wait: beyond MAX_PENDING_RUNS, or MAX_PENDING_RUNS_PER_THREAD of one thread, a request that creates
-some is refused, and creates none.
+"""How many runs there may be: beyond MAX_PENDING_RUNS, MAX_PENDING_RUNS_PER_THREAD of one thread, or what a tenant may
+have in flight, a request that creates some is refused, and creates none.
 
 The first is kept to within what other processes create in a second: each counts at most once a second, and its own
-always. The second is exact: a thread's runs are created one after the other.
+always. The others are exact: the runs of a thread, and of a tenant with a limit, are created one after the other.
 """
 
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection, transaction
 
+from accounts.limits import limits_of
 from config.errors import ApiError
 from runs.models import Run, RunQuerySet, RunStatus
 
@@ -30,6 +34,12 @@ class ThreadQueueFull(QueueFull):
     """More runs of a thread would wait than MAX_PENDING_RUNS_PER_THREAD."""
 
     default_detail = "Too many runs of this thread are waiting. Try again later."
+
+
+class TenantFull(QueueFull):
+    """More runs of a tenant would be in flight than its limit allows."""
+
+    default_detail = "Too many runs of this tenant are pending or running. Try again later."
 
 
 class Queue:
@@ -68,6 +78,26 @@ def admit_to_thread(thread_id: UUID) -> None:
     limit = settings.MAX_PENDING_RUNS_PER_THREAD
     if limit and _waiting(Run.objects.filter(thread_id=thread_id), limit) >= limit:
         raise ThreadQueueFull
+
+
+@contextmanager
+def room_for(tenant: str, more: int) -> Iterator[None]:
+    """Create so many runs of the tenant inside the block. Raises TenantFull when there is a limit and no place for all.
+
+    Where there is one, the block is a transaction, and whoever else creates runs of the tenant waits for its end. It is
+    locked before threads are.
+    """
+    limit = limits_of(tenant).runs_in_flight
+    if limit is None:
+        yield
+        return
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended('runs of ' || %s, 0))", [tenant])
+        found = Run.objects.filter(tenant=tenant).exclude(tenant="").in_flight().order_by()
+        if found[: limit + 1].count() + more > limit:
+            raise TenantFull
+        yield
 
 
 def _waiting(runs: RunQuerySet, most: int) -> int:

@@ -16,6 +16,7 @@ from config import loop
 from config.errors import ApiError, BadRequest, without_body
 from config.rest import Endpoint, read_body, without_nul
 from config.schema import ErrorResponse
+from store import quota
 from store.opening import open_store
 from store.serializers import (
     DeleteBody,
@@ -64,6 +65,7 @@ class Items(StoreEndpoint):
         asked = {name: body.get(name) for name in ("namespace", "key", "value", "index", "ttl")}
         authorize(caller, "store", "put", asked)
         body |= {name: asked[name] for name in asked if name in body or asked[name] is not None}
+        quota.admit(caller.tenant, body["value"])
         _run(_put(caller.tenant, _namespace(body["namespace"]), body))
         return Response(status=204)
 

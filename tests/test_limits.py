@@ -1,11 +1,17 @@
 """Limits of tenants and keys: requests, runs and bytes. Who has none pays nothing, and Redis away refuses nobody."""
 
 import asyncio
+import secrets
+import subprocess
+import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+import httpx
+import psycopg
 import pytest
 
 from accounts import limits
@@ -14,6 +20,8 @@ from accounts.limits import TooManyRequests, Verdict, admit, limited
 from accounts.models import Tenant
 from config.database import in_thread
 from events import connection
+from tests import wire
+from tests.conftest import ROOT, live_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -23,6 +31,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 async def _new_process(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     limits.tenants.cache_clear()
     monkeypatch.setattr(limits, "_away_until", float("-inf"))
+    monkeypatch.setattr(limits, "REDIS_SECONDS", 20.0)  # a busy machine is not what is tested
     yield
     await connection.close()
     limits.tenants.cache_clear()
@@ -130,3 +139,82 @@ async def test_a_changed_limit_counts_within_seconds(monkeypatch: pytest.MonkeyP
     await asyncio.sleep(0.3)
     assert await admit(who)
     await refused(who)
+
+
+# --- runs and bytes, on a server that asks for keys -------------------------------------------------------------------
+
+RUNS, BYTES = 3, 3000
+LATER = {"assistant_id": "echo", "after_seconds": 86400}
+
+
+@dataclass
+class Served:
+    """A server, and a key of each of its tenants."""
+
+    url: str
+    keys: dict[str, str]
+
+    def client(self, tenant: str) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, timeout=30, headers={"x-api-key": self.keys[tenant]})
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with live_server(tmp_path_factory.mktemp("limits"), WEFT_AUTH="keys") as running:
+        keys = {}
+        for slug in ("small", "other", "slow"):
+            command = [sys.executable, "manage.py", "apikey", "create", slug, f"--tenant={slug}"]
+            made = subprocess.run(
+                command, cwd=ROOT, env=running.environment, capture_output=True, text=True, check=True
+            )
+            keys[slug] = made.stdout.strip()
+        with psycopg.connect(running.environment["DATABASE_URI"], autocommit=True) as opened:
+            change = "UPDATE accounts_tenant SET runs_in_flight = %s, store_bytes = %s WHERE slug = 'small'"
+            opened.execute(change, [RUNS, BYTES])
+            opened.execute("UPDATE accounts_tenant SET requests_per_second = 0.01, burst = 2 WHERE slug = 'slow'")
+        yield Served(running.url, keys)
+
+
+async def test_a_tenant_has_as_many_runs_in_flight_as_it_may_however_many_ask_at_once(served: Served) -> None:
+    async with served.client("small") as client, served.client("other") as other:
+        thread_id = (await client.post("/threads", json={})).json()["thread_id"]
+        paths = ["/runs", f"/threads/{thread_id}/runs"] * 5
+        answers = await asyncio.gather(*(client.post(path, json=LATER) for path in paths))
+        assert sorted(answer.status_code for answer in answers) == [200] * RUNS + [429] * (10 - RUNS)
+        for path, body in (("/runs/wait", LATER), ("/runs/batch", [LATER])):
+            refusal = await client.post(path, json=body)
+            assert refusal.status_code == 429 and int(refusal.headers["Retry-After"]) > 0
+            assert "tenant" in wire.detail(refusal)
+        assert (await other.post("/runs", json=LATER)).status_code == 200, "another tenant's limit"
+        assert (await client.post("/runs/cancel", json={"status": "all"})).status_code == 204
+        assert (await client.post("/runs/batch", json=[LATER] * (RUNS + 1))).status_code == 429
+        assert (await client.post("/runs/batch", json=[LATER] * RUNS)).status_code == 200
+
+
+async def test_a_tenants_items_take_no_more_than_they_may(served: Served) -> None:
+    async with served.client("small") as client, served.client("other") as other:
+
+        async def put(who: httpx.AsyncClient, key: str) -> httpx.Response:
+            item = {"namespace": ["a"], "key": key, "value": {"text": secrets.token_hex(500)}}
+            return await who.put("/store/items", json=item)
+
+        for number in range(2):
+            assert (await put(client, f"{number}")).status_code == 204
+        refusal = await put(client, "2")
+        assert refusal.status_code == 429 and "full" in wire.detail(refusal)
+        assert (await put(other, "2")).status_code == 204, "another tenant's limit"
+        gone = await client.request("DELETE", "/store/items", json={"namespace": ["a"], "key": "0"})
+        assert gone.status_code == 204
+        async with asyncio.timeout(10):
+            while (await put(client, "2")).status_code != 204:
+                await asyncio.sleep(0.2)
+        assert (await put(client, "3")).status_code == 429
+
+
+async def test_a_tenant_that_asks_too_often_is_told_when_to_come_back(served: Served) -> None:
+    async with served.client("slow") as client:
+        answers = [await client.post("/threads", json={}) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert [answer.headers["X-RateLimit-Remaining"] for answer in answers] == ["1", "0", "0"]
+        assert int(answers[2].headers["Retry-After"]) > 50 and wire.detail(answers[2])
+        assert (await client.get("/ok")).status_code == 200, "an open path has no caller"
