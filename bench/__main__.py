@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import signal
 import sys
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from bench import auth, measure, report, rows, store
+from bench import auth, keys, measure, report, rows, store
 from bench.measure import Measurement
 from bench.server import BenchFailed, running
 
@@ -20,6 +21,7 @@ SECTIONS: dict[str, Mapping[str, Callable[[Measurement], None]]] = {
     "rows": rows.SECTIONS,
     "store": store.SECTIONS,
     "auth": auth.SECTIONS,
+    "keys": keys.SECTIONS,
 }
 
 
@@ -31,6 +33,8 @@ def main() -> int:
         signal.signal(signum, _asked_to_stop)
     signal.alarm(LIMIT_SECONDS)
     _say("starting PostgreSQL, Redis, web, worker and beat")
+    if options.what == "keys":
+        os.environ["WEFT_AUTH"] = "keys"
     with running(options.keep) as server:
         found = report.machine(server)
         bench = Measurement(server, measure.QUICK if options.quick else measure.FULL, [], {})

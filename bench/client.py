@@ -16,6 +16,7 @@ class Connection:
 
     def __init__(self, port: int) -> None:
         self.port = port
+        self.key = ""  # an API key for the requests to come
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def __aenter__(self) -> Self:
@@ -39,7 +40,7 @@ class Connection:
         """The body of the answer as it arrives. Raises UnexpectedAnswer unless the status is 2xx."""
         assert self._streams
         reader, writer = self._streams
-        writer.write(_request(method, path, body))
+        writer.write(_request(method, path, body, self.key))
         head = (await reader.readuntil(b"\r\n\r\n")).lower()
         chunks = _chunks(reader) if b"\r\ntransfer-encoding: chunked" in head else _whole(reader, head)
         if head[9:10] != b"2":
@@ -49,9 +50,10 @@ class Connection:
             yield chunk
 
 
-def _request(method: str, path: str, body: Any) -> bytes:
+def _request(method: str, path: str, body: Any, key: str) -> bytes:
     data = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\n"
+    head += f"X-Api-Key: {key}\r\n" if key else ""
     return f"{head}Content-Length: {len(data)}\r\n\r\n".encode() + data
 
 

@@ -191,6 +191,11 @@ def remarks(facts: dict[str, float]) -> list[str]:
         )
     if "auth_ms" in facts:
         said.append(f"To ask who is calling, and what they may see, takes {facts['auth_ms']:.2f} ms of the median.")
+    if "guessing_to_alone" in facts:
+        said.append(
+            f"{facts['refused_per_second']:.0f} wrong keys a second make the p95 of good callers"
+            f" {facts['guessing_to_alone']:.2f} times as long."
+        )
     if "viewers_megabytes" in facts:
         said.append(
             f"1,000 open streams take {facts['viewers_megabytes']:.0f} MB of the web process and, idle,"

@@ -4,14 +4,19 @@ import asyncio
 import io
 import logging
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 from django.core.management import CommandError, call_command
 from django.utils import timezone
+from langgraph_sdk import get_client
 
 from accounts import keys
 from accounts.audit import SYSTEM
@@ -22,6 +27,8 @@ from accounts.models import ApiKey, AuditEntry, KeyState, Tenant
 from accounts.refusals import Forbidden
 from config.database import in_thread
 from config.errors import Invalid
+from tests import wire
+from tests.conftest import ROOT, live_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 WRONG = "weft_AAAAAAAA_" + "A" * 43
@@ -295,3 +302,34 @@ async def test_no_secret_is_logged_or_audited(caplog: pytest.LogCaptureFixture) 
         for place in (caplog.text, written, repr(issued)):
             assert secret.rpartition("_")[2] not in place
     assert re.search(r"weft_\w{8}", written)
+
+
+async def test_a_server_that_asks_for_keys_lets_the_sdk_in_and_shows_no_secret(tmp_path: Path) -> None:
+    with live_server(tmp_path, WEFT_AUTH="keys", LOG_LEVEL="DEBUG") as server:
+
+        def manage(*arguments: str) -> str:
+            argv = [sys.executable, "manage.py", "apikey", *arguments]
+            return subprocess.check_output(argv, cwd=ROOT, env=server.environment, text=True).strip()
+
+        full, narrow = manage("create", "full"), manage("create", "narrow", "--scope=threads:search")
+        async with get_client(url=server.url, api_key=full) as client:
+            thread = await client.threads.create()
+            assert (await client.runs.wait(thread["thread_id"], "echo", input={"text": "hello"})) is not None
+            caller: Any = (await client.runs.wait(None, "who", input={}))["told"]
+            assert caller["fields"]
+        async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
+            assert (await http.get("/ok")).status_code == 200
+            search = "/threads/search"
+            for headers in ({}, {"x-api-key": WRONG}, {"x-api-key": "x" * 60_000}, {"authorization": "Bearer é"}):
+                sent = {name: value.encode() for name, value in headers.items()}
+                answer = await http.post(search, json={}, headers=sent)
+                assert answer.status_code == 401 and "API key" in wire.detail(answer), headers
+                assert answer.headers["WWW-Authenticate"] == "Bearer"
+            bearer = {"authorization": f"Bearer {narrow}"}
+            assert (await http.post(search, json={}, headers=bearer)).status_code == 200
+            refusal = await http.post("/threads", json={}, headers=bearer)
+            assert refusal.status_code == 403 and "threads:create" in wire.detail(refusal)
+        written = server.log.read_text()
+        assert "threads" in written
+        for secret in (full, narrow, WRONG):
+            assert secret.rpartition("_")[2] not in written
