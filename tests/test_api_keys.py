@@ -315,8 +315,6 @@ async def test_a_server_that_asks_for_keys_lets_the_sdk_in_and_shows_no_secret(t
         async with get_client(url=server.url, api_key=full) as client:
             thread = await client.threads.create()
             assert (await client.runs.wait(thread["thread_id"], "echo", input={"text": "hello"})) is not None
-            caller: Any = (await client.runs.wait(None, "who", input={}))["told"]
-            assert caller["fields"]
         async with httpx.AsyncClient(base_url=server.url, timeout=30) as http:
             assert (await http.get("/ok")).status_code == 200
             search = "/threads/search"
