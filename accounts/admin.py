@@ -59,7 +59,7 @@ class KeyForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = ApiKey
         fields = ("name", "tenant", "scopes", "expires_at", "requests_per_second", "burst")
-        labels = {"requests_per_second": "requests a second", "expires_at": "expires"}
+        labels = {"requests_per_second": "Requests a second", "expires_at": "Expires"}
         widgets = {
             "requests_per_second": UnfoldAdminDecimalFieldWidget(),
             "burst": UnfoldAdminIntegerFieldWidget(),
@@ -176,7 +176,7 @@ class KeyAdmin(RecordAdmin):
     def rotate(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask for how long the old key is good, then make the new one and show it."""
         key = get_object_or_404(ApiKey, pk=object_id)
-        form = RotateForm(request.POST or None, initial={"hours": settings.API_KEY_OVERLAP_HOURS})
+        form = RotateForm(request.POST or None, initial={"hours": f"{settings.API_KEY_OVERLAP_HOURS:g}"})
         if not form.is_valid():
             context = {**self.admin_site.each_context(request), "title": "Rotate", "key": key, "form": form}
             return TemplateResponse(request, "admin/key_rotate.html", context)

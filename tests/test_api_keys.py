@@ -319,7 +319,7 @@ async def test_a_server_that_asks_for_keys_lets_the_sdk_in_and_shows_no_secret(t
             assert (await http.get("/ok")).status_code == 200
             search = "/threads/search"
             for headers in ({}, {"x-api-key": WRONG}, {"x-api-key": "x" * 60_000}, {"authorization": "Bearer é"}):
-                sent = {name: value.encode() for name, value in headers.items()}
+                sent = {name.encode(): value.encode() for name, value in headers.items()}
                 answer = await http.post(search, json={}, headers=sent)
                 assert answer.status_code == 401 and "API key" in wire.detail(answer), headers
                 assert answer.headers["WWW-Authenticate"] == "Bearer"
