@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0006_tenant'),
+        ('runs', '0007_ended_index'),
         ('threads', '0003_tenant'),
     ]
 
