@@ -40,9 +40,9 @@ class Assistant(models.Model):
     graph_id = models.TextField()
     name = models.TextField(default="Untitled")
     description = models.TextField(null=True, blank=True)  # noqa: DJ001 - null and "" differ on the wire
-    config = JSONColumn(default=dict)
-    context = JSONColumn(default=dict)
-    metadata = JSONColumn(default=dict)
+    config = JSONColumn(sealed_as="assistant", default=dict)
+    context = JSONColumn(sealed_as="assistant", default=dict)
+    metadata = JSONColumn(sealed_as="assistant", default=dict)
     version = models.PositiveIntegerField(default=1)
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
@@ -100,9 +100,9 @@ class AssistantVersion(models.Model):
     graph_id = models.TextField()
     name = models.TextField()
     description = models.TextField(null=True, blank=True)  # noqa: DJ001 - null and "" differ on the wire
-    config = JSONColumn(default=dict)
-    context = JSONColumn(default=dict)
-    metadata = JSONColumn(default=dict)
+    config = JSONColumn(sealed_as="assistant", default=dict)
+    context = JSONColumn(sealed_as="assistant", default=dict)
+    metadata = JSONColumn(sealed_as="assistant", default=dict)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

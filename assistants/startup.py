@@ -8,6 +8,7 @@ from accounts import authentication
 from assistants.graphs import assistant_id_of, load_all
 from assistants.models import Assistant, sync_default_assistants
 from assistants.retries import retry_policies
+from config import encryption
 from config.project import project
 
 logger = logging.getLogger(__name__)
@@ -21,6 +22,7 @@ def load() -> None:
     load_all()
     retry_policies()
     authentication.check()
+    encryption.handlers()
     for check in before_serving:
         check()
 

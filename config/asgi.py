@@ -16,6 +16,7 @@ from django.conf import settings
 from starlette.staticfiles import StaticFiles
 
 from accounts.authentication import authenticated
+from accounts.encryption import in_context
 from accounts.limits import limited
 from assistants.startup import start
 from config import access, http, outage
@@ -64,10 +65,10 @@ async def _websockets(scope: http.Scope, receive: http.Receive, send: http.Send)
     """Ours, which know no prefix."""
     path = http.local_path(scope)
     ours = console.websockets if path.startswith(console.PREFIX) else websockets
-    await ours({**scope, "path": path}, receive, send)
+    await in_context(ours)({**scope, "path": path}, receive, send)
 
 
-api: http.ASGIApp = authenticated(limited(django_application))
+api: http.ASGIApp = authenticated(in_context(limited(django_application)))
 api = http.head_as_get(_with_static(api))
 api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_PATH, "/mcp/", "/a2a/"))
 core = ProtocolTypeRouter({"http": api, "websocket": _websockets})

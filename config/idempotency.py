@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from rest_framework.response import Response
 
 from config import dialect
+from config.encryption import seal_bytes, unseal_bytes
 from config.errors import Conflict, Invalid
 from config.models import IdempotentAnswer
 
@@ -107,6 +108,8 @@ def _kept(key: str, request: HttpRequest) -> IdempotentAnswer | None:
     kept = IdempotentAnswer.objects.filter(key=key).first()
     if kept and kept.fingerprint != fingerprint(request):
         raise KeyReused
+    if kept:
+        kept.body = unseal_bytes(bytes(kept.body))
     return kept
 
 
@@ -114,5 +117,5 @@ def _keep(
     key: str, request: HttpRequest, body: bytes, status: int = 200, headers: dict[str, str] | None = None
 ) -> None:
     IdempotentAnswer.objects.create(
-        key=key, fingerprint=fingerprint(request), status=status, headers=headers or {}, body=body
+        key=key, fingerprint=fingerprint(request), status=status, headers=headers or {}, body=seal_bytes(body)
     )

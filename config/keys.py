@@ -82,8 +82,6 @@ NEEDED = frozenset(
 
 def remarks(document: Mapping[str, Any]) -> list[str]:
     """A sentence for each key that is unknown or does nothing. Raises ProjectError for what must not be overlooked."""
-    if document.get("encryption"):
-        raise ProjectError("'encryption' is not supported, and what you want encrypted would be stored as it is.")
     found = [*_remarks(document, KEYS, "")]
     for graph_id, entry in _object(document.get("graphs")).items():
         if isinstance(entry, dict):

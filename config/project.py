@@ -54,6 +54,7 @@ class Project:
     retry: dict[str, Any] = field(default_factory=dict)
     store: dict[str, Any] = field(default_factory=dict)
     auth: dict[str, Any] = field(default_factory=dict)
+    encryption: dict[str, Any] = field(default_factory=dict)
     thread_ttl: ThreadTTL = field(default_factory=ThreadTTL)
     webhooks: WebhookSection = field(default_factory=WebhookSection)
     remarks: tuple[str, ...] = ()  # what a person should know who expects every key and variable to do something
@@ -89,6 +90,7 @@ def project() -> Project:
         retry=given.get("retry", {}),
         store=given.get("store", {}),
         auth=given.get("auth", {}),
+        encryption=given.get("encryption", {}),
         thread_ttl=_thread_ttl(checkpointer.get("ttl")),
         webhooks=_webhooks(given.get("webhooks", {}), env),
         remarks=tuple(remarks),

@@ -14,6 +14,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from config import dialect
+from config.encryption import MARKER
 from config.errors import Invalid
 from config.idempotency import once
 
@@ -227,6 +228,14 @@ class Object(serializers.Field[Any, Any, Any, Any]):
     def to_representation(self, value: Any) -> Any:
         """As it is."""
         return value
+
+
+class Unmarked(Object):
+    """An object of an answer, without what says how it is encrypted."""
+
+    def to_representation(self, value: Any) -> Any:
+        """Without the marker."""
+        return {key: inner for key, inner in value.items() if key != MARKER} if MARKER in value else value
 
 
 @extend_schema_field(OpenApiTypes.ANY)

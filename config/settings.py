@@ -271,6 +271,16 @@ CELERY_BEAT_SCHEDULE = {
     "forget idempotent answers": {"task": "config.forget_idempotent_answers", "schedule": 3600.0},
 }
 
+# --- encryption at rest: docs/encryption.md --------------------------------------------------------------------------
+LANGGRAPH_AES_KEY = env_str("LANGGRAPH_AES_KEY").encode()
+if LANGGRAPH_AES_KEY and len(LANGGRAPH_AES_KEY) not in (16, 24, 32):
+    raise ConfigurationError("LANGGRAPH_AES_KEY must have 16, 24 or 32 bytes.")
+LANGGRAPH_AES_JSON_KEYS = tuple(env_list("LANGGRAPH_AES_JSON_KEYS"))
+if LANGGRAPH_AES_JSON_KEYS and not LANGGRAPH_AES_KEY:
+    raise ConfigurationError("LANGGRAPH_AES_JSON_KEYS needs LANGGRAPH_AES_KEY.")
+if any(key.startswith("langgraph_") for key in LANGGRAPH_AES_JSON_KEYS):
+    raise ConfigurationError("LANGGRAPH_AES_JSON_KEYS cannot name keys of the server (langgraph_...).")
+
 # --- the graphs and how they run -------------------------------------------------------------------------------------
 LANGGRAPH_CONFIG_FILE = document.config_file()
 LANGGRAPH_API_URL = env_str("LANGGRAPH_API_URL")

@@ -48,8 +48,6 @@ WITHOUT_EFFECT: Mapping[str, str] = {
 # Whoever sets one of these counts on a protection; without it nothing must be served.
 PROTECTING: Mapping[str, str] = {
     "LANGGRAPH_AUTH_TYPE": "only 'noop' is known here, and the server would be open to everybody",
-    "LANGGRAPH_AES_KEY": "encryption is not supported, and checkpoints would be stored as they are",
-    "LANGGRAPH_AES_JSON_KEYS": "encryption is not supported, and values would be stored as they are",
 }
 
 

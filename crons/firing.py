@@ -14,6 +14,7 @@ from django.utils import timezone
 from rest_framework.exceptions import APIException
 
 from accounts.callers import ANONYMOUS, Caller, User
+from config import encryption
 from config.errors import NotFound, first_problem
 from config.rest import check
 from crons.models import CatchUp, Cron, Firing, Outcome, Overlap
@@ -158,9 +159,10 @@ def _create_run(cron: Cron) -> Run:
     user = User({"identity": cron.user_id}) if cron.user_id else ANONYMOUS
     caller = Caller(user, cron.tenant, configurable={"cron_id": str(cron.pk)})
     try:
-        if cron.thread_id is None:
-            return create_stateless_run(check(body, StatelessRunBody), caller)
-        return create_run(cron.thread_id, check(body, StatefulRunBody), caller)
+        with encryption.within(cron.payload.get(encryption.MARKER)):
+            if cron.thread_id is None:
+                return create_stateless_run(check(body, StatelessRunBody), caller)
+            return create_run(cron.thread_id, check(body, StatefulRunBody), caller)
     except NotFound:
         raise ThreadGone from None
 

@@ -109,9 +109,9 @@ class Cron(models.Model):
     end_time = models.DateTimeField(null=True, blank=True)
     schedule = models.TextField()
     timezone = models.TextField(null=True, blank=True)  # noqa: DJ001 - null means UTC, as clients see it
-    payload = JSONColumn(default=dict)
+    payload = JSONColumn(sealed_as="cron", default=dict)
     next_run_date = models.DateTimeField(null=True, blank=True)
-    metadata = JSONColumn(default=dict)
+    metadata = JSONColumn(sealed_as="cron", default=dict)
     on_run_completed = models.TextField(choices=OnRunCompleted, null=True, blank=True)  # noqa: DJ001 - null on threads
     enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(default=now)

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from assistants.serializers import ConfigBody
 from config.paging import Page, select_field
-from config.rest import AnyValue, Body, Choice, Flag, Identifier, Integer, Moment, Object, Text
+from config.rest import AnyValue, Body, Choice, Flag, Identifier, Integer, Moment, Object, Text, Unmarked
 from crons.models import CatchUp, Cron, OnRunCompleted, Overlap
 from runs.models import MultitaskStrategy
 from runs.serializers import NodeNames, StreamModes
@@ -149,7 +149,7 @@ class CronSerializer(serializers.Serializer[Cron]):
     end_time = Moment(allow_null=True)
     schedule = serializers.CharField()
     timezone = serializers.CharField(allow_null=True)
-    payload = Object()
+    payload = Unmarked()
     next_run_date = Moment(allow_null=True)
     metadata = Object()
     on_run_completed = serializers.ChoiceField(OnRunCompleted.choices, allow_null=True)

@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils import timezone
 
-from config import logs, loop, metrics, tracing
+from config import encryption, logs, loop, metrics, tracing
 from config.database import drop_dead_connections
 from runs.conclusion import conclude
 from runs.dispatch import lease
@@ -72,7 +72,7 @@ def attempt(run_id: UUID) -> None:
         claimed = time.monotonic()
         run = _claim(run_id)
         if run:
-            with logs.bound(**_shown(run)):
+            with logs.bound(**_shown(run)), encryption.within(run.kwargs.get(encryption.MARKER)):
                 _execute(run, claimed)
     finally:
         connection.close()

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from accounts.authorizer import ScopedQuerySet
 from config import dialect
-from config.columns import JSONColumn
+from config.columns import JSONColumn, sealed
 from threads.models import Thread
 
 
@@ -173,10 +173,10 @@ class Run(models.Model):
     # Not a foreign key: runs outlive their assistant and go on naming it.
     assistant_id = models.UUIDField(db_index=True)
     status = models.TextField(choices=RunStatus, default=RunStatus.PENDING)
-    metadata = JSONColumn(default=dict)
-    kwargs = JSONColumn(default=dict)
+    metadata = JSONColumn(sealed_as="run", default=dict)
+    kwargs = JSONColumn(sealed_as="run", default=dict)
     multitask_strategy = models.TextField(choices=MultitaskStrategy, default=MultitaskStrategy.ENQUEUE)
-    error = JSONColumn(null=True, blank=True)
+    error = JSONColumn(sealed_as="run", null=True, blank=True)
     # The earliest start, `after_seconds` included; threads run in this order.
     created_at = models.DateTimeField(default=timezone.now)
     updated_at = models.DateTimeField(default=timezone.now)
@@ -256,7 +256,7 @@ class Run(models.Model):
         Returns the status written. A cancel that was accepted meanwhile wins over any other end: an interrupt is
         written instead, and for a rollback nothing, see `accepted_cancel`.
         """
-        text = None if error is None else dialect.dumps_text(error)
+        text = None if error is None else dialect.dumps_text(sealed("run", "error", error))
         arguments: dict[str, Any] = {
             "run_id": self.run_id,
             "attempt": self.attempt,

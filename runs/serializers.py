@@ -7,7 +7,7 @@ from drf_spectacular.utils import extend_schema_field, extend_schema_serializer
 from rest_framework import serializers
 
 from assistants.serializers import ConfigBody
-from config.rest import AnyValue, Body, Choice, Flag, Identifier, Moment, Number, Object, Text, check
+from config.rest import AnyValue, Body, Choice, Flag, Identifier, Moment, Number, Object, Text, Unmarked, check
 from runs.models import CancelAction, MultitaskStrategy, Run, RunStatus
 from threads.serializers import CheckpointBody, CommandBody
 
@@ -147,7 +147,7 @@ class RunSerializer(serializers.Serializer[Run]):
     updated_at = Moment()
     status = serializers.ChoiceField(RunStatus.choices, source="shown_status")
     metadata = Object()
-    kwargs = Object()
+    kwargs = Unmarked()
     multitask_strategy = serializers.ChoiceField(MultitaskStrategy.choices)
     langsmith_session_name = serializers.CharField(allow_null=True, default=None)
 

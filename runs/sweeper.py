@@ -10,7 +10,7 @@ import time
 from django.conf import settings
 from django.db.models.functions import Now
 
-from config import loop, metrics
+from config import encryption, loop, metrics
 from runs.conclusion import conclude
 from runs.dispatch import lease
 from runs.execution import Execution, Outcome, abandoned_outcome
@@ -62,5 +62,6 @@ def _end(run: Run, status: str, reason: str) -> None:
     logger.warning("Run %s: its worker let its lease run out, and the run ends", run.pk)
     metrics.LEASES_LOST.labels("sweeper").inc()
     execution = Execution(run, lease_until=time.monotonic() + settings.RUN_LEASE_SECONDS)
-    outcome: Outcome = loop.run(abandoned_outcome(execution, status, reason))
-    conclude(run, outcome)
+    with encryption.within(run.kwargs.get(encryption.MARKER)):
+        outcome: Outcome = loop.run(abandoned_outcome(execution, status, reason))
+        conclude(run, outcome)

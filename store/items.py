@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
-from langgraph.store.base import GetOp, ListNamespacesOp, Op, PutOp, Result, SearchItem, SearchOp, TTLConfig
+from langgraph.store.base import GetOp, Item, ListNamespacesOp, Op, PutOp, Result, SearchItem, SearchOp, TTLConfig
 from langgraph.store.postgres import AsyncPostgresStore
 from langgraph.store.postgres.base import PostgresIndexConfig
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from config import dialect, outage
+from config import dialect, encryption, outage
 from config.database import AsyncPool
 from config.errors import BadRequest
 from config.loop import at_home
@@ -63,7 +63,8 @@ class ItemStore(AsyncPostgresStore):
     async def _abatch(self, ops: list[Op]) -> list[Result]:
         outage.refuse_while_away()
         self.conn = await self.living()
-        return await super().abatch(ops)
+        results = await super().abatch([await _sealed(op) for op in ops])
+        return [await _unsealed(result) for result in results]
 
     def _get_batch_GET_ops_queries(self, get_ops: Sequence[tuple[int, GetOp]]) -> Any:
         together: dict[tuple[str, ...], list[tuple[int, GetOp]]] = defaultdict(list)
@@ -129,6 +130,21 @@ def _found(row: DictRow) -> SearchItem:
         updated_at=row["updated_at"],
         score=row["score"],
     )
+
+
+async def _sealed(op: Op) -> Op:
+    """The operation with its value as it is stored; namespace and key stay plain."""
+    if isinstance(op, PutOp) and op.value is not None:
+        return op._replace(value=await encryption.seal_on_loop("store", "value", op.value))
+    return op
+
+
+async def _unsealed(result: Result) -> Result:
+    found: Iterable[Any] = result if isinstance(result, list) else [result]
+    for item in found:
+        if isinstance(item, Item):
+            item.value = await encryption.unseal_on_loop("store", "value", item.value)
+    return result
 
 
 def _fit(op: Op) -> Op:

@@ -119,7 +119,7 @@ def test_a_typo_that_would_open_the_server_or_break_it_is_an_error(document, wro
 
 
 def test_encryption_that_cannot_be_honoured_stops_the_start(folder):
-    write(folder, encryption={"path": "./e.py:encryption"})
+    write(folder, encryption={"pth": "./e.py:encryption"})
     with pytest.raises(ProjectError, match="encryption"):
         project()
 

@@ -22,11 +22,10 @@ from langgraph.checkpoint.base import (
     DeltaChannelHistory,
 )
 from langgraph.checkpoint.postgres import PostgresSaver
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg import Connection, InterfaceError, OperationalError
 from psycopg.rows import DictRow, dict_row
 
-from config import outage
+from config import encryption, outage
 from config.database import AsyncPool, conninfo, open_pool, prepare_threshold
 from config.loop import at_home, graph_loop, start
 from threads.fencing import Fence as Fence
@@ -39,9 +38,9 @@ from threads.own_checkpointer import (
     is_own,
     open_own,
     own_parent_of_run,
-    serializer,
     unfinished_dropped,
 )
+from threads.sealed import SealedSaver, serde
 
 UNFIT_TEXT = re.compile("[\0\ud800-\udfff]")
 GOING_AWAY = ("08", "57P")  # PostgreSQL's classes of errors that a restart mends
@@ -121,7 +120,7 @@ class CheckpointerFailed(OperationalError):
     """PostgreSQL is there and failed us. A class of its own, so that a node's own PostgreSQL is not taken for ours."""
 
 
-class Saver(AsyncPostgresSaver):
+class Saver(SealedSaver):
     """langgraph's saver, for any text and number, on any loop: what it does it does on the graph loop.
 
     langgraph keeps them inside the checkpoint's jsonb, which has no place for NUL, lone surrogates, NaN and infinity;
@@ -165,7 +164,7 @@ class Saver(AsyncPostgresSaver):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """What a channel kept as changes was made of."""
-        return await at_home(super().aget_delta_channel_history(config=config, channels=channels))
+        return await at_home(self.delta_history(config, channels))
 
     async def _get_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         return await super().aget_tuple(config)
@@ -177,10 +176,14 @@ class Saver(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        values = {name: Blob(v) if _unfit_for_jsonb(v) else v for name, v in checkpoint["channel_values"].items()}
+        sealing = encryption.is_on()
+        values = {
+            name: Blob(v) if _unfit_for_jsonb(v, sealing=sealing) else v
+            for name, v in checkpoint["channel_values"].items()
+        }
         fit: Checkpoint = {**checkpoint, "channel_values": values}
         named: Any = {**metadata, "thread_id": config["configurable"]["thread_id"]}
-        return await super().aput(config, fit, named, new_versions)
+        return await self.put_sealed(config, fit, named, new_versions)
 
     async def _put_writes(
         self, config: RunnableConfig, writes: Sequence[tuple[str, Any]], task_id: str, task_path: str
@@ -197,10 +200,13 @@ async def _all(found: AsyncIterator[T]) -> list[T]:
     return [item async for item in found]
 
 
-def _unfit_for_jsonb(value: Any) -> bool:
+def _unfit_for_jsonb(value: Any, *, sealing: bool) -> bool:
+    """Whether it goes where larger values go, and are encrypted."""
     if isinstance(value, str):
-        return UNFIT_TEXT.search(value) is not None
-    return isinstance(value, float) and not math.isfinite(value)
+        return sealing or UNFIT_TEXT.search(value) is not None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return sealing or not math.isfinite(value)
 
 
 async def close(patience: float = 5.0) -> None:
@@ -216,7 +222,7 @@ outage.at_loss(lambda: start(close(patience=0)))
 
 async def saver() -> BaseCheckpointSaver[Any]:
     """A checkpointer for one run or one read."""
-    return OwnSaver(await open_own()) if is_own() else Saver(await pool(), serde=serializer())
+    return OwnSaver(await open_own()) if is_own() else Saver(await pool(), serde=serde())
 
 
 class FencedSaver(Fenced, Saver):
@@ -232,7 +238,7 @@ class FencedSaver(Fenced, Saver):
     """
 
     def __init__(self, pool: AsyncPool, fence: Fence) -> None:
-        super().__init__(pool, serde=serializer())
+        super().__init__(pool, serde=serde())
         self.put_behind(fence)
         self.UPSERT_CHECKPOINTS_SQL = FENCED_CHECKPOINT.format(live=fence.live)
         self.UPSERT_CHECKPOINT_WRITES_SQL = FENCED_WRITES.format(live=fence.live, conflict=REPLACE)
@@ -265,7 +271,7 @@ class FencedSaver(Fenced, Saver):
         self, *, config: RunnableConfig, channels: Sequence[str]
     ) -> Mapping[str, DeltaChannelHistory]:
         """What a channel kept as changes was made of."""
-        step = partial(AsyncPostgresSaver.aget_delta_channel_history, self, config=config, channels=channels)
+        step = partial(self.delta_history, config, channels)
         return await at_home(self._patiently(step))
 
     async def _patiently(self, step: Callable[[], Awaitable[T]]) -> T:

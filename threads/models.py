@@ -90,11 +90,11 @@ class Thread(models.Model):
     status = models.TextField(choices=ThreadStatus, default=ThreadStatus.IDLE)
     # What `status` goes back to when the last run in flight goes away without having touched the state.
     status_at_rest = models.TextField(choices=ThreadStatus, default=ThreadStatus.IDLE)
-    metadata = JSONColumn(default=dict)
-    config = JSONColumn(default=dict)
-    values = JSONColumn(null=True, blank=True)
-    interrupts = JSONColumn(default=dict)
-    error = JSONColumn(null=True, blank=True)
+    metadata = JSONColumn(sealed_as="thread", default=dict)
+    config = JSONColumn(sealed_as="thread", default=dict)
+    values = JSONColumn(sealed_as="thread", null=True, blank=True)
+    interrupts = JSONColumn(sealed_as="thread", default=dict)
+    error = JSONColumn(sealed_as="thread", null=True, blank=True)
     ttl_strategy = models.TextField(choices=TTLStrategy, null=True, blank=True)  # noqa: DJ001 - null means no TTL
     ttl_minutes = models.FloatField(null=True, blank=True)
     expires_at = models.DateTimeField(null=True, blank=True)
