@@ -27,7 +27,7 @@ up: .venv/installed
 	@exec $(BIN)/python -m config.up $(ARGS)
 
 test: .venv/installed-dev
-	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadscope $(ARGS)
+	@$(BIN)/python -m pytest -n $(PROCESSES) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 check: lint format-check types imports migrations deployment test
 

@@ -21,6 +21,21 @@ async def _answer(state: Text) -> Text:
 one = StateGraph(Text).add_node("answer", _answer).add_edge(START, "answer").add_edge("answer", END).compile()
 
 
+class Moment(TypedDict, total=False):
+    seconds: float
+    at: float
+
+
+async def _now(state: Moment) -> Moment:
+    began = time.time()
+    await asyncio.sleep(state.get("seconds", 0))
+    return {"at": began}
+
+
+# Says when its node began, which then takes `seconds`.
+moment = StateGraph(Moment).add_node("now", _now).add_edge(START, "now").add_edge("now", END).compile()
+
+
 class Count(TypedDict, total=False):
     steps: int
     count: int

@@ -99,6 +99,19 @@ async def streams(job: dict[str, Any]) -> dict[str, Any]:
     return {"firsts": firsts, "totals": totals, "cpu": cpu.difference(cpu.used(job["pids"]), before)}
 
 
+async def starts(job: dict[str, Any]) -> dict[str, Any]:
+    """`count` runs one after the other on an idle server: seconds from sending the request to the node's first line."""
+    seconds = []
+    async with Connection(job["port"]) as connection:
+        for number in range(job["count"] + 1):
+            await asyncio.sleep(job["pause"])
+            sent = time.time()
+            answer = await connection.request("POST", f"/threads/{uuid.uuid4()}/runs/wait", job["body"])
+            if number:
+                seconds.append(json.loads(answer)["at"] - sent)
+    return {"starts": seconds}
+
+
 async def together(job: dict[str, Any]) -> dict[str, Any]:
     """`concurrency` clients, each with `count` streams one after the other: the seconds until all are over."""
 
@@ -137,7 +150,7 @@ async def idle(job: dict[str, Any]) -> dict[str, Any]:
     return {"cpu": cpu.difference(cpu.used(job["pids"]), before)}
 
 
-KINDS = {"loop": loop, "streams": streams, "together": together, "idle": idle}
+KINDS = {"loop": loop, "starts": starts, "streams": streams, "together": together, "idle": idle}
 
 
 def main() -> None:

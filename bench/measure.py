@@ -13,6 +13,8 @@ RUN = {"assistant_id": "one", "input": {"text": "hello"}}
 THREAD_RUN = {**RUN, "if_not_exists": "create"}
 STATELESS_WAIT = ["POST", "/runs/wait", RUN]
 THREAD_WAIT = ["POST", "/threads/{new}/runs/wait", THREAD_RUN]
+# A node that takes a second, many times on one worker.
+SLEEPS, SLEEP_SECONDS, MANY_SLOTS = 200, 1.0, 100
 # Long enough for everything of the request before to be over.
 PAUSE_SECONDS = 0.05
 LIMIT_SECONDS = 300
@@ -117,6 +119,21 @@ def background(bench: Measurement) -> None:
     bench.add(row("  and all of them done", rate=count / found["elapsed"], cpu=found["cpu"], things=count))
 
 
+def pickup(bench: Measurement) -> None:
+    """How soon a node begins on an idle server, and how long a worker takes for more runs than it has slots."""
+    body: dict[str, Any] = {"assistant_id": "moment", "input": {"seconds": 0}, "if_not_exists": "create"}
+    started = bench.load(kind="starts", body=body, count=bench.scale.first_events, pause=PAUSE_SECONDS)
+    bench.add(row("POST /threads/(new)/runs/wait to the node's start, idle", seconds=started["starts"]))
+    with bench.server.slots(MANY_SLOTS):
+        bench.loop([THREAD_WAIT], concurrency=MANY_SLOTS, count=MANY_SLOTS, seconds=LIMIT_SECONDS, warm_up=0)
+        request = ["POST", "/threads/{new}/runs", {**body, "input": {"seconds": SLEEP_SECONDS}}]
+        once: dict[str, Any] = {"count": SLEEPS, "seconds": LIMIT_SECONDS, "warm_up": 0, "concurrency": CONCURRENCY}
+        found = bench.loop([request], database=bench.server.database, **once)
+    bench.facts["makespan_seconds"] = found["elapsed"]
+    what = f"{SLEEPS} runs of {SLEEP_SECONDS:g} s, one worker with {MANY_SLOTS} slots"
+    bench.add(row(what, rate=SLEEPS / found["elapsed"], cpu=found["cpu"], things=SLEEPS))
+
+
 def events(bench: Measurement) -> None:
     """Custom events of one run at one viewer, and how soon the first one is there."""
     found = _streams(bench, 5, bench.scale.first_events, PAUSE_SECONDS)
@@ -189,6 +206,12 @@ def remarks(facts: dict[str, float]) -> list[str]:
         said.append(
             "Of the ten nearest are found: " + "; ".join(f"{n[8:]} {share:.3f}" for n, share in recalls.items())
         )
+    if "makespan_seconds" in facts:
+        at_least = SLEEPS / MANY_SLOTS * SLEEP_SECONDS
+        said.append(
+            f"{SLEEPS} runs of {SLEEP_SECONDS:g} s on {MANY_SLOTS} slots were over after"
+            f" {facts['makespan_seconds']:.2f} s, of which {at_least:g} s are sleep."
+        )
     if "auth_ms" in facts:
         said.append(f"To ask who is calling, and what they may see, takes {facts['auth_ms']:.2f} ms of the median.")
     if "guessing_to_alone" in facts:
@@ -215,6 +238,7 @@ SECTIONS: dict[str, Callable[[Measurement], None]] = {
     "wait": wait,
     "floor": floor,
     "background": background,
+    "pickup": pickup,
     "events": events,
     "protocol": protocol,
     "viewers": viewers,

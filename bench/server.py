@@ -38,6 +38,17 @@ class Server:
     database: str = ""
     redis: str = ""
     pids: dict[str, int] = field(default_factory=dict)
+    stack: ExitStack = field(default_factory=ExitStack)  # ends what was started
+    worker: subprocess.Popen[bytes] | None = None
+
+    @contextmanager
+    def slots(self, count: int) -> Iterator[None]:
+        """While the block lasts, another worker in the place of the one there is, with so many slots."""
+        _replace_worker(self, count)
+        try:
+            yield
+        finally:
+            _replace_worker(self, JOBS_PER_WORKER)
 
     def child(self, module: str, job: dict[str, Any]) -> dict[str, Any]:
         """What `python -m module` answers to the job. Raises BenchFailed."""
@@ -61,11 +72,11 @@ def running(keep: Path | None = None) -> Iterator[Server]:
         if not keep:
             stack.callback(shutil.rmtree, state, ignore_errors=True)
         try:
-            server = Server(state, _free_port())
-            _start_postgres(server, stack)
-            _start_redis(server, stack)
+            server = Server(state, _free_port(), stack=stack)
+            _start_postgres(server)
+            _start_redis(server)
             os.environ.update(_environment(server))
-            _start_parts(server, stack)
+            _start_parts(server)
             yield server
         finally:
             # Whoever loses patience now must not keep us from stopping what we started.
@@ -81,7 +92,7 @@ def another_web(server: Server, **environment: str) -> Iterator[int]:
     with ExitStack() as stack:
         os.environ.update(environment)
         try:
-            web = _start(server, stack, Program("another", _manage("web", f"--port={port}"), grace=15.0))
+            web = _start(server, Program("another", _manage("web", f"--port={port}"), grace=15.0), stack)
         finally:
             os.environ.update(before)
         _wait_until(server, web, "another", lambda: _answers(port))
@@ -108,39 +119,46 @@ def _manage(*arguments: str) -> tuple[str, ...]:
     return (sys.executable, str(ROOT / "manage.py"), *arguments)
 
 
-def _start_postgres(server: Server, stack: ExitStack) -> None:
+def _start_postgres(server: Server) -> None:
     setup = embedded.postgres_setup(server.state)
     if setup:
         _finish(server, setup)
     found = embedded.postgres_server(server.state)
-    stack.callback(found.clear)
-    process = _start(server, stack, found.program)
+    server.stack.callback(found.clear)
+    process = _start(server, found.program)
     _wait_until(server, process, "postgres", found.is_ready)
     embedded.create_database(found)
     server.database = found.uri
 
 
-def _start_redis(server: Server, stack: ExitStack) -> None:
+def _start_redis(server: Server) -> None:
     found = embedded.redis_server(server.state)
-    stack.callback(found.clear)
-    process = _start(server, stack, found.program)
+    server.stack.callback(found.clear)
+    process = _start(server, found.program)
     _wait_until(server, process, "redis", found.is_ready)
     server.redis = found.uri
 
 
-def _start_parts(server: Server, stack: ExitStack) -> None:
+def _start_parts(server: Server) -> None:
     _finish(server, Program("migrate", _manage("migrate", "--verbosity=0")))
-    for name in ("beat", "worker"):
-        _start(server, stack, Program(name, _manage(name), grace=15.0))
-    web = _start(server, stack, Program("web", _manage("web", f"--port={server.port}"), grace=15.0))
+    _start(server, Program("beat", _manage("beat"), grace=15.0))
+    _replace_worker(server, JOBS_PER_WORKER)
+    web = _start(server, Program("web", _manage("web", f"--port={server.port}"), grace=15.0))
     _wait_until(server, web, "web", lambda: _answers(server.port))
 
 
-def _start(server: Server, stack: ExitStack, program: Program) -> subprocess.Popen[bytes]:
-    """Launch a part; its output goes to a file named for it."""
+def _replace_worker(server: Server, slots: int) -> None:
+    program = Program("worker", _manage("worker"), env={"N_JOBS_PER_WORKER": str(slots)}, grace=15.0)
+    if server.worker:
+        processes.stop(server.worker, program)
+    server.worker = _start(server, program)
+
+
+def _start(server: Server, program: Program, stack: ExitStack | None = None) -> subprocess.Popen[bytes]:
+    """Launch a part, ended with the stack or else the server; its output goes to a file named for it."""
     with (server.state / f"{program.name}.log").open("ab") as log:
         process = processes.launch(program, log)
-    stack.callback(processes.stop, process, program)
+    (server.stack if stack is None else stack).callback(processes.stop, process, program)
     server.pids[program.name] = process.pid
     return process
 

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_network
+from uuid import UUID
 
 TRUE = {"1", "true", "yes", "on"}
 FALSE = {"0", "false", "no", "off", ""}
@@ -105,6 +106,15 @@ def env_choice(name: str, choices: tuple[str, ...]) -> str:
 def env_list(name: str, default: str = "") -> list[str]:
     """The variable as a comma-separated list, blanks dropped."""
     return [part.strip() for part in env_str(name, default).split(",") if part.strip()]
+
+
+def env_uuid(name: str) -> str | None:
+    """The variable as a UUID's text, None when unset. Raises ConfigurationError when it is anything else."""
+    text = env_str(name)
+    try:
+        return str(UUID(text)) if text else None
+    except ValueError:
+        raise ConfigurationError(f"{name} must be a UUID, not {text!r}.") from None
 
 
 def env_networks(name: str) -> tuple[IPv4Network | IPv6Network, ...]:

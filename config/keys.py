@@ -33,7 +33,10 @@ KEYS: Shape = {
     **_any("graphs", "dependencies", "env", "retry"),
     **_BUILD,
     "store": {
-        "index": _any("dims", "embed", "fields"),
+        "index": {
+            **_any("dims", "embed", "fields"),
+            "ann_index_config": _any("kind", "m", "ef_construction", "ef_search"),
+        },
         "ttl": _any("default_ttl", "refresh_on_read", "sweep_interval_minutes"),
         "path": None,
     },

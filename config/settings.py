@@ -20,6 +20,7 @@ from config.environment import (
     env_list,
     env_networks,
     env_str,
+    env_uuid,
     prefix_from,
 )
 
@@ -284,6 +285,16 @@ if any(key.startswith("langgraph_") for key in LANGGRAPH_AES_JSON_KEYS):
 # --- the graphs and how they run -------------------------------------------------------------------------------------
 LANGGRAPH_CONFIG_FILE = document.config_file()
 LANGGRAPH_API_URL = env_str("LANGGRAPH_API_URL")
+# langgraph reads it too; here it is only looked at before anything starts.
+DEFAULT_RECURSION_LIMIT = env_int("LANGGRAPH_DEFAULT_RECURSION_LIMIT", 10_007, least=1)
+# What /info says of where this server is (contract/platform.md 1.2).
+HOST = {
+    "kind": "byoc" if env_str("LANGSMITH_HOST_PROJECT_ID") else "self-hosted",
+    "project_id": env_uuid("LANGSMITH_HOST_PROJECT_ID"),
+    "host_revision_id": env_str("LANGSMITH_HOST_REVISION_ID") or None,
+    "revision_id": env_str("LANGSMITH_LANGGRAPH_API_REVISION") or None,
+    "tenant_id": env_uuid("LANGSMITH_TENANT_ID"),
+}
 N_JOBS_PER_WORKER = env_int("N_JOBS_PER_WORKER", 10)
 BG_JOB_TIMEOUT_SECS = env_float("BG_JOB_TIMEOUT_SECS", 86400.0)
 BG_JOB_MAX_RETRIES = env_int("BG_JOB_MAX_RETRIES", 3, least=1)

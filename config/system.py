@@ -74,17 +74,11 @@ class Info(Endpoint):
                 "langgraph_py_version": langgraph_version,
                 "flags": {
                     "assistants": True,
-                    "crons": False,
+                    "crons": True,
                     "langsmith": False,
                     "langsmith_tracing_replicas": True,
                     "langsmith_tracing_session_on_runs": True,
                 },
-                "host": {
-                    "kind": "self-hosted",
-                    "project_id": None,
-                    "host_revision_id": None,
-                    "revision_id": None,
-                    "tenant_id": None,
-                },
+                "host": settings.HOST,
             }
         )

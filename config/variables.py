@@ -11,7 +11,7 @@ from config.environment import FALSE, ConfigurationError, readings
 _REDIS = "connections give up after 5 s and are looked after every 15 s"
 _MONGO = "checkpoints are in PostgreSQL, or where checkpointer.path puts them"
 _LANGSMITH = "nobody's key is checked by LangSmith"
-_METRICS = "figures are not sent anywhere: GET /metrics has them"
+_METRICS = "figures are not pushed: GET /metrics has them"
 WITHOUT_EFFECT: Mapping[str, str] = {
     "DISABLE_TRUSTSTORE": "certificates are checked against Python's own store",
     "PORT": "`manage.py web --port` says where to listen",
@@ -31,16 +31,10 @@ WITHOUT_EFFECT: Mapping[str, str] = {
     "LANGSMITH_AUTH_VERIFY_TENANT_ID": _LANGSMITH,
     "LANGSMITH_CONTROL_PLANE_API_KEY": _LANGSMITH,
     "LANGGRAPH_STORE_BACKEND": "the store is PostgreSQL's, or store.path's",
-    "METRIC_PREFIX": "names of metrics are fixed",
     "METRIC_MAX_EMITTING_TIER": "all metrics are shown",
     "EXPOSE_INTERNAL_METRICS_PROMETHEUS": "all metrics are shown",
     "LANGGRAPH_METRICS_ENABLED": _METRICS,
     "LANGGRAPH_METRICS_ENDPOINT": _METRICS,
-    "OTEL_ENABLED": "traces are not sent anywhere",
-    "LOG_JSON": "the log is lines of text",
-    "LOG_COLOR": "the log is lines of text",
-    "DEFAULT_A2A_ASSISTANT_ID": "A2A is not served",
-    "A2A_ALLOWED_TOOL_CALL_RESULTS": "A2A is not served",
     "A2A_A2UI_ENABLED": "A2UI is not served",
     "A2A_A2UI_TOOL_CALL_RESULTS": "A2UI is not served",
     "LANGGRAPH_UI_BUNDLER": "pages made of JavaScript are not served",

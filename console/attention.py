@@ -44,7 +44,7 @@ def needs(seen: Seen) -> list[Need]:
 
 
 def _queue(seen: Seen) -> Iterator[Need]:
-    queue, pending = seen.queue, f"{reverse('admin:runs_run_changelist')}?status__exact=pending"
+    queue, pending = seen.queue, f"{reverse('console:runs')}?status=pending"
     waited = seen.now - queue.oldest if queue.oldest else timedelta()
     if waited > LATE:
         late = f"{_many(queue.due, 'run')} due, the oldest for {span(waited)}: "
@@ -55,7 +55,7 @@ def _queue(seen: Seen) -> Iterator[Need]:
             yield Need("warn", late + why, pending, "See them")
     if queue.lost:
         text = f"{_many(queue.lost, 'run')} without a live lease: a worker died or hangs. They go on elsewhere shortly."
-        yield Need("warn", text, f"{reverse('admin:runs_run_changelist')}?status__exact=running", "See them")
+        yield Need("warn", text, f"{reverse('console:runs')}?status=running", "See them")
     rolled_up = seen.aside.rolled_up
     if seen.aside.any_runs and (rolled_up is None or seen.now - rolled_up > BEHIND):
         since = f"since {span(seen.now - rolled_up)}" if rolled_up else "yet"
@@ -68,7 +68,7 @@ def _failures(seen: Seen) -> Iterator[Need]:
     failed = hour.error + hour.timeout
     if hour.total >= ENOUGH and failed / hour.total >= FAILING:
         most = f", most with {seen.causes[0].error}" if seen.causes else ""
-        url = f"{reverse('admin:runs_run_changelist')}?status__exact=error"
+        url = f"{reverse('console:runs')}?status=error"
         yield Need("bad", f"{failed} of {_many(hour.total, 'run')} of the last hour failed{most}.", url, "See them")
 
 

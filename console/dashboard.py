@@ -104,7 +104,7 @@ def last_hour(now: datetime) -> list[Rollup]:
 
 def queue_tiles(queue: figures.Queue, now: datetime) -> dict[str, Tile]:
     """What may change with every run."""
-    runs = reverse("admin:runs_run_changelist")
+    runs = reverse("console:runs")
     waited = now - queue.oldest if queue.oldest else None
     late = waited is not None and waited > LATE
     lost = f"{queue.lost:,} without a live lease" if queue.lost else "all leases are live"
@@ -113,20 +113,20 @@ def queue_tiles(queue: figures.Queue, now: datetime) -> dict[str, Tile]:
             "Running",
             _count(queue.running),
             lost if queue.running else "no worker is busy",
-            f"{runs}?status__exact=running",
+            f"{runs}?status=running",
             "bad" if queue.lost else "",
         ),
         "pending": Tile(
             "Waiting",
             _count(queue.due),
             f"{_count(queue.delayed)} more scheduled" if queue.delayed else "for a worker or their turn",
-            f"{runs}?status__exact=pending",
+            f"{runs}?status=pending",
         ),
         "oldest": Tile(
             "Oldest waiting",
             span(timedelta(seconds=int(waited.total_seconds()))) if waited is not None else "–",
             "since it could have started",
-            f"{runs}?status__exact=pending&o=-8",
+            f"{runs}?status=pending",
             "bad" if late and not queue.running else "warn" if late else "",
         ),
     }
@@ -134,7 +134,7 @@ def queue_tiles(queue: figures.Queue, now: datetime) -> dict[str, Tile]:
 
 def hour_tiles(seen: Seen) -> dict[str, Tile]:
     """What is said of the last hour, and what waits for people."""
-    hour, runs = seen.last_hour, reverse("admin:runs_run_changelist")
+    hour, runs = seen.last_hour, reverse("console:runs")
     failed = hour.error + hour.timeout
     share = 1 - failed / hour.total if hour.total else None
     return {
@@ -142,7 +142,7 @@ def hour_tiles(seen: Seen) -> dict[str, Tile]:
             "Success rate",
             "–" if share is None else f"{100 * share:.1f} %".replace("100.0", "100"),
             f"{hour.total:,} ended in the last hour",
-            f"{runs}?status__exact=error",
+            f"{runs}?status=error",
             "" if share is None or share > 0.95 else "warn" if share > 0.8 else "bad",
         ),
         "time": _percentiles("Run time", [hour.times], runs),

@@ -39,3 +39,15 @@ class Rollup(models.Model):
     def total(self) -> int:
         """All of them."""
         return self.success + self.error + self.timeout + self.interrupted
+
+
+class Claim(models.Model):
+    """Who has taken a question that a thread asks, so that two people do not answer it. Worth nothing once expired."""
+
+    interrupt_id = models.TextField(primary_key=True)
+    thread_id = models.UUIDField()
+    person = models.TextField()
+    expires_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.person}: {self.interrupt_id}"

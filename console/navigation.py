@@ -47,7 +47,8 @@ def _rows(group: str, title: str, icon: str, label: str) -> Entry:
 OPERATE, BUILD, GOVERN = "Operate", "Build", "Govern"
 ENTRIES = (
     Entry(OPERATE, "Dashboard", "monitoring", "console:dashboard", Role.NONE),
-    _rows(OPERATE, "Runs", "play_circle", "runs.run"),
+    Entry(OPERATE, "Runs", "play_circle", "console:runs"),
+    Entry(OPERATE, "Interrupts", "front_hand", "console:interrupts"),
     _rows(OPERATE, "Crons", "schedule", "crons.cron"),
     _rows(OPERATE, "Webhooks", "webhook", "webhooks.webhookendpoint"),
     _rows(OPERATE, "Deliveries", "outbox", "webhooks.webhookdelivery"),
@@ -55,7 +56,7 @@ ENTRIES = (
     _rows(BUILD, "Threads", "forum", "threads.thread"),
     _rows(GOVERN, "API keys", "key", "accounts.apikey"),
     _rows(GOVERN, "Tenants", "apartment", "accounts.tenant"),
-    _rows(GOVERN, "Audit log", "history", "accounts.auditentry"),
+    Entry(GOVERN, "Audit log", "history", "console:audit", Role.OPERATOR),
     Entry(GOVERN, "Settings & doctor", "health_and_safety", "console:doctor"),
     _rows(GOVERN, "Users", "person", "auth.user"),
     _rows(GOVERN, "Roles", "group", "auth.group"),

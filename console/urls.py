@@ -2,10 +2,22 @@
 
 from django.urls import path
 
-from console import dashboard, doctor
+from console import audit, dashboard, doctor, inbox, jump, run_page, runs
 
 app_name = "console"
 urlpatterns = [
     path("", dashboard.page, name="dashboard"),
+    path("jump/", jump.page, name="jump"),
+    path("audit/", audit.page, name="audit"),
+    path("audit/export.ndjson", audit.export, name="audit-export"),
+    path("runs/", runs.page, name="runs"),
+    path("runs/<uuid:run_id>/cancel/", run_page.cancel, name="cancel-run"),
+    path("runs/<uuid:run_id>/retry/", run_page.retry, name="retry-run"),
+    path("runs/<uuid:run_id>/", run_page.page, name="run-start"),
+    path("runs/<uuid:run_id>/<slug:tab>/", run_page.page, name="run"),
+    path("interrupts/", inbox.page, name="interrupts"),
+    path("interrupts/<uuid:thread_id>/<str:interrupt_id>/", inbox.one, name="interrupt"),
+    path("interrupts/<uuid:thread_id>/<str:interrupt_id>/claim/", inbox.claim, name="claim-interrupt"),
+    path("interrupts/<uuid:thread_id>/<str:interrupt_id>/answer/", inbox.answer, name="answer-interrupt"),
     path("doctor/", doctor.page, name="doctor"),
 ]

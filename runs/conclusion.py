@@ -10,7 +10,7 @@ from runs import endings
 from runs.closing import Closing
 from runs.endings import Ending
 from runs.execution import Execution, Outcome, Stop, abandoned_outcome
-from runs.models import CancelAction, Run, RunStatus
+from runs.models import CancelAction, Run, RunStatus, RunTimeline
 from runs.ringing import close_stream, ring, ring_next
 from threads.checkpointer import delete_run_checkpoints
 from threads.models import Thread, ThreadStatus
@@ -25,12 +25,15 @@ def conclude(run: Run, outcome: Outcome) -> None:
         _clear_up(run)
     elif outcome.status == Stop.DRAIN:
         if run.hand_back():
+            _keep_timeline(run, outcome)
             ring(run)
         elif action := run.accepted_cancel():
             _end_cancelled(run, action)
     elif outcome.status == Stop.RETRY:
         # Nobody is rung for: it is not due yet, and then the picker finds it.
-        if not run.put_off(outcome.retry_in) and (action := run.accepted_cancel()):
+        if run.put_off(outcome.retry_in):
+            _keep_timeline(run, outcome)
+        elif action := run.accepted_cancel():
             _end_cancelled(run, action)
     elif closing := _remove(run, outcome) if run.temporary else _write(run, outcome):
         # Only now: a client that sees the stream end may rely on the status being visible.
@@ -78,6 +81,8 @@ def _write(run: Run, outcome: Outcome) -> Closing | None:
         status = _rolled_back(run) if rolled_back else run.end(outcome.status, error)
         if status is None:
             return None
+        if not rolled_back:
+            _keep_timeline(run, outcome)
         busy = Run.objects.filter(thread=thread).in_flight().exists()
         thread.settle(
             outcome.head,
@@ -91,6 +96,12 @@ def _write(run: Run, outcome: Outcome) -> Closing | None:
     if busy:
         ring_next(run.thread_id)
     return Closing(status, error, asks=bool(outcome.head.interrupts), announced=outcome.announced)
+
+
+def _keep_timeline(run: Run, outcome: Outcome) -> None:
+    if outcome.timeline is not None:
+        kept = RunTimeline(run_id=run.run_id, attempt=run.attempt, document=outcome.timeline)
+        RunTimeline.objects.bulk_create([kept], ignore_conflicts=True)
 
 
 def _rolled_back(run: Run) -> str | None:

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -29,6 +29,7 @@ from runs.envelopes import PROTOCOL, Envelopes, stream_envelopes
 from runs.models import LIVE, CancelAction, Run, RunStatus
 from runs.parts import PartNaming, stream_graph
 from runs.retries import last_error, next_attempt
+from runs.timeline import Timeline
 from store.opening import open_store
 from threads.checkpointer import delete_run_checkpoints, fenced_saver
 from threads.fencing import Fence, Fenced, LeaseLost
@@ -76,6 +77,7 @@ class Outcome:
     head: HeadState = field(default_factory=HeadState)
     announced: bool = False  # an event-streaming run has told its viewers that it is interrupted
     retry_in: float = 0.0  # seconds
+    timeline: dict[str, Any] | None = None  # of the attempt
 
 
 @dataclass
@@ -90,6 +92,7 @@ class Execution:
     told: asyncio.Event = field(default_factory=asyncio.Event)  # set with `stop`
     saver: Fenced | None = None
     envelopes: Envelopes | None = None  # of an event-streaming run
+    timeline: Timeline | None = None
 
     def tell_to_stop(self, why: str) -> None:
         """Cancel the attempt, once; the first reason counts. Call it on its loop."""
@@ -107,7 +110,8 @@ class Execution:
 async def execute(execution: Execution) -> Outcome:
     """Run the attempt to its end, whatever that is. Never raises but for cancellation from outside."""
     with loop.working_for(execution), acting_for(_caller_of(execution.run)):
-        return await asyncio.ensure_future(_attempt(execution))
+        outcome = await asyncio.ensure_future(_attempt(execution))
+    return replace(outcome, timeline=execution.timeline.stop() if execution.timeline else None)
 
 
 def _caller_of(run: Run) -> Caller:
@@ -260,7 +264,8 @@ async def _stream(execution: Execution, writer: LogWriter) -> HeadState:
 
     async def use(graph: Pregel[Any, Any, Any, Any]) -> HeadState:
         await _require_state(run, graph)
-        arguments = stream_arguments(run, graph)
+        execution.timeline = Timeline(run.run_id, run.attempt)
+        arguments = stream_arguments(run, graph, [*tracing.callbacks(), execution.timeline])
         if run.attempt > 1 and isinstance(arguments["input"], Command) and await _has_begun(run, graph):
             arguments["input"] = None
         if execution.envelopes:
@@ -315,16 +320,14 @@ async def _require_state(run: Run, graph: Pregel[Any, Any, Any, Any]) -> None:
         raise EmptyInputError("There is nothing to resume: the thread has no state yet")
 
 
-def stream_arguments(run: Run, graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
+def stream_arguments(run: Run, graph: Pregel[Any, Any, Any, Any], callbacks: list[Any]) -> dict[str, Any]:
     """The keyword arguments of the graph's astream, but for modes, subgraphs and output keys."""
     kwargs = run.kwargs
     config = runtime_config(run)
     context = context_for(graph, kwargs.get("context") or {}, config)
-    if callbacks := tracing.callbacks():
-        config = {**config, "callbacks": callbacks}
     arguments = {
         "input": graph_input(kwargs),
-        "config": config,
+        "config": {**config, "callbacks": callbacks},
         "context": context,
         "interrupt_before": kwargs.get("interrupt_before"),
         "interrupt_after": kwargs.get("interrupt_after"),

@@ -164,6 +164,20 @@ class RunQuerySet(ScopedQuerySet["Run"]):
         self.filter(run_id=run_id, attempt=attempt).update(blocked=blocked)
 
 
+class RunTimeline(models.Model):
+    """What happened inside one attempt of a run, for people: see timeline.py. Never read to execute anything."""
+
+    run = models.ForeignKey("Run", models.CASCADE, related_name="timelines")
+    attempt = models.PositiveIntegerField()
+    document = JSONColumn(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "attempt"], name="one_timeline_per_attempt")]
+
+    def __str__(self) -> str:
+        return f"{self.run_id} attempt {self.attempt}"
+
+
 class Run(models.Model):
     """One execution of an assistant on a thread."""
 

@@ -29,6 +29,14 @@ from threads import checkpointer
 
 ROOT = Path(__file__).parent.parent
 START_SECONDS = 60.0
+# Modules that take a minute and more, longest first. They begin before all others, so that the processes of a run side
+# by side end together; pytest-xdist would begin with those of most tests, and end with one of these alone.
+LONGEST = ("test_chaos", "test_crash", "test_outage", "test_up", "test_database_outage", "test_pick_up")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest modules first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.stem) if item.path.stem in LONGEST else len(LONGEST))
 
 
 @dataclass

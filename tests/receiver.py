@@ -74,8 +74,8 @@ class Receiver:
 
 
 @contextlib.contextmanager
-def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
-    """A receiver for as long as the block lasts."""
+def receiving(tls: ssl.SSLContext | None = None, port: int = 0) -> Iterator[Receiver]:
+    """A receiver for as long as the block lasts; on any port that is free, if none is said."""
 
     class Answer(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -108,7 +108,7 @@ def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
         def handle_error(self, *_: Any) -> None:
             pass
 
-    server = Quiet(("127.0.0.1", 0), Answer)
+    server = Quiet(("127.0.0.1", port), Answer)
     if tls:
         server.socket = tls.wrap_socket(server.socket, server_side=True)
     receiver = Receiver(server, "https" if tls else "http")

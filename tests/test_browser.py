@@ -6,8 +6,9 @@ import shutil
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
-from urllib.parse import urlencode
+from urllib.parse import parse_qs, urlencode, urlsplit
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -15,7 +16,7 @@ from tests.chromium import chromium
 from tests.conftest import LiveServer
 from tests.javascript import FOLDER, INSTALL_SECONDS, node_with_packages
 
-HOOKS = ["classic"]
+HOOKS = ["classic", "sse", "websocket"]
 PATIENCE = 30_000  # milliseconds
 HELLO = (
     "Hello! That was message 1 of this thread. "
@@ -106,6 +107,13 @@ def test_a_page_reloaded_while_the_answer_is_written_shows_it_whole_and_once(
     shows(page, "hi", HELLO)
 
 
+def test_a_person_accepts(page: Page, address: Callable[[str], str]) -> None:
+    page.goto(address("approval"))
+    say(page, "Refund order 7")
+    page.get_by_role("button", name="Accept").click()
+    shows(page, "Refund order 7", REFUNDED)
+
+
 def test_a_person_accepts_on_a_page_that_was_reloaded(page: Page, address: Callable[[str], str]) -> None:
     page.goto(address("approval"))
     say(page, "Refund order 7")
@@ -113,3 +121,33 @@ def test_a_person_accepts_on_a_page_that_was_reloaded(page: Page, address: Calla
     page.reload()
     page.get_by_role("button", name="Accept").click()
     shows(page, "Refund order 7", REFUNDED)
+
+
+def test_a_page_stops_a_run_and_goes_on(page: Page, address: Callable[[str], str], server: LiveServer) -> None:
+    page.goto(address("hesitant"))
+    say(page, "hi")
+    expect(page.get_by_role("listitem")).to_contain_text(["hi", "Hello! That"], timeout=PATIENCE)
+    page.get_by_role("button", name="Stop").click()
+    expect(page.locator("main")).to_have_attribute("aria-busy", "false", timeout=PATIENCE)
+    thread_id = parse_qs(urlsplit(page.url).query)["thread"][0]
+    # What lets the graph go on with its next answer.
+    item = {"namespace": ["go on", thread_id], "key": "my name is Ada", "value": {"now": True}}
+    with httpx.Client(base_url=server.url) as http:
+        assert http.put("/store/items", json=item).status_code == 204
+        say(page, "my name is Ada")
+        expect(page.get_by_text("Your name is Ada.")).to_be_visible(timeout=PATIENCE)
+        expect(page.locator("main")).to_have_attribute("aria-busy", "false", timeout=PATIENCE)
+        statuses = [run["status"] for run in http.get(f"/threads/{thread_id}/runs").json()]
+    assert statuses == ["success", "interrupted"]
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
+def test_a_message_said_otherwise_makes_a_branch(page: Page, address: Callable[[str], str]) -> None:
+    page.goto(address("chat"))
+    say(page, "my name is Ada")
+    shows(page, "my name is Ada", "Your name is Ada.")
+    page.get_by_label("Message").fill("my name is Bob")
+    page.get_by_role("button", name="Say it otherwise").click()
+    expect(page.get_by_text("Your name is Bob.")).to_be_visible(timeout=PATIENCE)
+    page.reload()
+    shows(page, "my name is Bob", "Your name is Bob.")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -280,3 +281,25 @@ def test_options_of_other_servers_are_accepted_where_they_mean_something(capsys)
         with pytest.raises(SystemExit, match="2"):
             up._options(wrong)
         assert wrong[0] in capsys.readouterr().err
+
+
+def test_every_key_and_every_variable_is_documented():
+    text = (ROOT / "docs/configuration.md").read_text()
+    named = set(re.findall(r"`([\w$.]+)`", text))
+    ends = {name.rpartition(".")[2] for name in named}
+    missing = {path for path, _ in paths(KEYS) if path.rpartition(".")[2] not in ends and path != "encryption.path"}
+    assert not missing
+    read = set(re.findall(r'env_\w+\(\s*"([A-Z][A-Z0-9_]+)"', (ROOT / "config/settings.py").read_text()))
+    assert not {*read, *WITHOUT_EFFECT, *PROTECTING} - named
+
+
+def test_variables_without_effect_are_not_read_after_all():
+    assert not (WITHOUT_EFFECT.keys() | PROTECTING.keys()) & environment.readings.keys()
+
+
+def test_info_says_where_the_server_is(tmp_path):
+    tenant = "8b184351-3358-5cdd-b03b-9a70de2251e5"
+    answer = evaluate("settings.HOST['tenant_id'], settings.HOST['kind']", tmp_path, LANGSMITH_TENANT_ID=tenant)
+    assert answer.stdout == f"{tenant} self-hosted\n"
+    answer = evaluate("0", tmp_path, LANGSMITH_TENANT_ID="mine")
+    assert (answer.returncode, answer.stderr) == (1, "LANGSMITH_TENANT_ID must be a UUID, not 'mine'.\n")

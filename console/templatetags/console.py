@@ -60,7 +60,7 @@ def since(length: timedelta) -> str:
 
 
 @register.filter
-def length(value: timedelta | float | None) -> str:
+def duration(value: timedelta | float | None) -> str:
     """A length of time, a timedelta or seconds: `35 ms`, `2.1 s`, `4 min 10 s`."""
     return words.span(timedelta(seconds=value) if isinstance(value, (int, float)) else value)
 

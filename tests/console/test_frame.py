@@ -1,14 +1,16 @@
 """The frame around every page of the console: who sees what, what pages may load, and how they look."""
 
+import re
 from collections.abc import Callable
 
+import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import LiveServer
 from tests.console.watching import SHOTS, assert_clean, shoot
 
-PAGES = ("/admin/doctor/",)
+PAGES = ("/admin/doctor/", "/admin/audit/", "/admin/jump/")
 ROWS = ("/admin/runs/run/", "/admin/auth/user/add/", "/admin/auth/group/", "/admin/password_change/")
 
 
@@ -65,11 +67,11 @@ def test_a_stranger_is_sent_to_the_login(page_of: Callable[..., Page]) -> None:
 
 
 def test_who_lacks_the_role_is_told_so(page_of: Callable[..., Page]) -> None:
-    page = page_of("operator")
-    answer = page.goto("/admin/doctor/")
+    page = page_of("responder")
+    answer = page.goto("/admin/audit/")
     assert answer is not None and answer.status == 403
-    expect(page.get_by_text("This needs the role admin.")).to_be_visible()
-    expect(page.get_by_role("link", name="Settings & doctor")).to_have_count(0)
+    expect(page.get_by_text("This needs the role operator.")).to_be_visible()
+    expect(page.get_by_role("link", name="Audit log")).to_have_count(0)
     assert_clean(page)
 
 
@@ -90,3 +92,33 @@ def test_the_menu_of_a_telephone_is_reached_by_keyboard(page_of: Callable[..., P
     expect(menu).to_be_visible()
     page.keyboard.press("Escape")
     expect(menu).not_to_be_visible()
+
+
+def test_the_jump_box_finds_pages_by_name_and_things_by_id(page_of: Callable[..., Page], console: LiveServer) -> None:
+    with httpx.Client(base_url=console.url) as client:
+        thread = client.post("/threads", json={}).json()["thread_id"]
+    page = page_of("viewer")
+    page.goto("/admin/doctor/")
+    page.keyboard.press("Control+k")
+    box = page.get_by_role("combobox", name="Page or id")
+    box.fill("thre")
+    expect(page.get_by_role("option")).to_have_text([re.compile("Threads")])
+    box.fill(thread)
+    expect(page.get_by_role("option")).to_have_text([re.compile(thread)])
+    shoot(page, "palette")
+    box.press("Enter")
+    expect(page).to_have_url(re.compile(thread))
+
+
+def test_a_button_copies_and_a_switch_changes_the_colours(page_of: Callable[..., Page], console: LiveServer) -> None:
+    page = page_of("viewer")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.goto("/admin/jump/")
+    page.get_by_role("button", name="Change between light and dark").click()
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+    page.goto("/admin/runs/run/")
+    expect(page.locator("html")).to_have_class(re.compile("dark"))
+    page.get_by_role("button", name="Change between light and dark").click()
+    expect(page.locator("html")).not_to_have_class(re.compile("dark"))
+    page.goto("/admin/jump/")
+    expect(page.locator("html")).not_to_have_class(re.compile("dark"))

@@ -41,6 +41,26 @@ export function breakable() {
   return { fetch: fetching, cut: () => page.abort() };
 }
 
+/** A fetch that listens in on the event streams it opens: `heard(text)` is how many of them have said it. */
+export function overheard() {
+  const streams = [];
+  const fetching = async (url, init) => {
+    const response = await fetch(url, init);
+    if (!response.headers.get("content-type")?.startsWith("text/event-stream")) return response;
+    const stream = { said: "" };
+    streams.push(stream);
+    const decoder = new TextDecoder();
+    const listening = new TransformStream({
+      transform(chunk, controller) {
+        stream.said += decoder.decode(chunk, { stream: true });
+        controller.enqueue(chunk);
+      },
+    });
+    return new Response(response.body.pipeThrough(listening), response);
+  };
+  return { fetch: fetching, heard: (text) => streams.filter(({ said }) => said.includes(text)).length };
+}
+
 /**
  * Render a chat over `useHook()` in a page. `now()` is what the hook last returned, `lines()` the text of the messages
  * that are on the page, `shown` every list of lines there was.

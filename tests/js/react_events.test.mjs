@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 
-import { breakable, grewTo, mounted, textOf, until } from "./page.mjs";
+import { breakable, grewTo, mounted, overheard, textOf, until } from "./page.mjs";
 import { proxied } from "./proxy.mjs";
 
 const { useMessageMetadata, useMessages, useStream, useSubmissionQueue } = await import("@langchain/react");
@@ -175,11 +175,15 @@ for (const transport of ["sse", "websocket"]) {
     });
 
     test("a failure is shown", async () => {
-      const page = opened("boom");
+      const connections = overheard();
+      const page = opened("boom", { fetch: connections.fetch });
       await page.until(() => true);
       page.now().submit({ kind: "value" });
       await page.until((stream) => stream.error && !stream.isLoading);
       assert.match(String(page.now().error.message ?? page.now().error), /kaboom/);
+      // This version of the client follows a thread over two connections, and whichever tells of a run's end last would
+      // end the run that comes next.
+      if (transport === "sse") await until(() => connections.heard('"event":"failed"') === 2, "both ends");
       page.now().submit({ kind: "none" });
       await page.until((stream) => !stream.isLoading && stream.values.log?.at(-1) === "fine" && !stream.error);
     });

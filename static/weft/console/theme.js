@@ -1,6 +1,6 @@
 // Light or dark, decided before the first paint. Not a module: those run too late. Shares its choice with the admin's pages.
 (() => {
-  const KEY = "_x_adminTheme";
+  const KEY = "adminTheme";
   const root = document.documentElement;
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const chosen = () => {

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('runs', '0007_ended_index'),
+        ('runs', '0008_timelines'),
         ('threads', '0003_tenant'),
     ]
 
