@@ -7,7 +7,7 @@ import asyncio
 import functools
 import inspect
 import logging
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Coroutine, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -28,6 +28,7 @@ from config.project import ProjectError, project
 
 logger = logging.getLogger(__name__)
 AsgiScope = MutableMapping[str, Any]
+HANDLER_SECONDS = 30.0
 STUDIO_DOMAIN = "langchain.com"
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 HTTP_ERRORS = (Auth.exceptions.HTTPException, HTTPException)
@@ -142,10 +143,17 @@ async def _authenticated(custom: CustomAuth, scope: AsgiScope, headers: dict[byt
     handler: Any = custom.auth._authenticate_handler
     arguments = _arguments(custom.parameters, scope, headers)
     if custom.resolve:
-        return await loop.at_home(custom.resolve(scope, functools.partial(_called, handler, arguments)))
+        run = functools.partial(_called, handler, arguments)
+        return await loop.at_home(_in_time(custom.resolve(scope, run)))
     if inspect.iscoroutinefunction(handler):
-        return await loop.at_home(handler(**arguments))
-    return await asyncio.to_thread(handler, **arguments)
+        return await loop.at_home(_in_time(handler(**arguments)))
+    return await _in_time(asyncio.to_thread(handler, **arguments))
+
+
+async def _in_time(work: Coroutine[Any, Any, Any]) -> Any:
+    """What a handler returns. Raises TimeoutError when it takes too long: requests and the beat wait for it."""
+    async with asyncio.timeout(HANDLER_SECONDS):
+        return await work
 
 
 async def _called(handler: Any, arguments: dict[str, Any], values: dict[str, Any]) -> Any:
@@ -216,7 +224,7 @@ def decide(custom: CustomAuth, caller: Caller, resource: str, action: str, value
     about: dict[str, Any] = {"resource": resource, "action": action, "permissions": caller.user.permissions}
     context = Auth.types.AuthContext(user=caller.user, **about)
     try:
-        result = loop.run(handler(ctx=context, value=value))
+        result = loop.run(_in_time(handler(ctx=context, value=value)))
     except HTTP_ERRORS as error:
         raise Refused(error.status_code, error.detail, dict(error.headers or {})) from None
     except AssertionError as error:

@@ -14,6 +14,7 @@ from django.utils import timezone
 from rest_framework.exceptions import APIException
 
 from accounts.callers import ANONYMOUS, Caller, User
+from assistants.models import Assistant
 from config import encryption
 from config.errors import NotFound, first_problem
 from config.rest import check
@@ -164,7 +165,15 @@ def _create_run(cron: Cron) -> Run:
                 return create_stateless_run(check(body, StatelessRunBody), caller)
             return create_run(cron.thread_id, check(body, StatefulRunBody), caller)
     except NotFound:
+        if _has_all(cron):
+            raise  # its creator may not see them any more; that can change again
         raise ThreadGone from None
+
+
+def _has_all(cron: Cron) -> bool:
+    """Whether its assistant and its thread are there."""
+    has_thread = cron.thread_id is None or Thread.objects.filter(pk=cron.thread_id).exists()
+    return has_thread and Assistant.objects.filter(pk=cron.assistant_id).exists()
 
 
 def run_body(cron: Cron) -> dict[str, Any]:

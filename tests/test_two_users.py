@@ -244,6 +244,40 @@ async def test_beat_asks_the_handler_too(owned: LiveServer) -> None:
     assert found and found[0]["value"]["assistant_id"] == cron["assistant_id"]
 
 
+async def test_a_cron_whose_creator_lost_the_thread_fires_nothing_and_stays(owned: LiveServer) -> None:
+    with client_of(owned, ALICE) as alice:
+        thread = alice.post("/threads", json={}).json()["thread_id"]
+        every = {"assistant_id": "echo", "schedule": "* * * * * *", "enabled": False}
+        cron = alice.post(f"/threads/{thread}/runs/crons", json=every).json()["cron_id"]
+        assert alice.patch(f"/threads/{thread}", json={"metadata": {"owner": "bob"}}).status_code == 200
+        assert alice.get(f"/threads/{thread}").status_code == 404
+        assert alice.patch(f"/runs/crons/{cron}", json={"enabled": True}).status_code == 200
+        with asked(owned) as lines:
+            await asyncio.sleep(4)
+        assert any(line["action"] == "create_run" and line["user"] == "alice" for line in lines)
+        assert alice.get(f"/runs/crons/{cron}").status_code == 200
+        assert alice.delete(f"/runs/crons/{cron}").status_code == 204
+    with client_of(owned, BOB) as bob:
+        assert bob.get(f"/threads/{thread}/runs").json() == []
+
+
+async def test_who_loses_a_thread_loses_its_events(owned: LiveServer) -> None:
+    """Within five seconds."""
+    with client_of(owned, ALICE) as alice, client_of(owned, BOB) as bob:
+        thread = alice.post("/threads", json={}).json()["thread_id"]
+        async with socket_of(owned, ALICE, thread) as socket:
+            subscribe = {"id": 1, "method": "subscription.subscribe", "params": {"channels": ["values"]}}
+            await socket.send(json.dumps(subscribe))
+            assert json.loads(await socket.recv())["type"] == "success"
+            assert alice.patch(f"/threads/{thread}", json={"metadata": {"owner": "bob"}}).status_code == 200
+            await asyncio.sleep(5.5)
+            start = {"id": 1, "method": "run.start", "params": {"assistant_id": "echo", "input": {"text": "for bob"}}}
+            assert bob.post(f"/threads/{thread}/commands", json=start).json()["type"] == "success"
+            with pytest.raises(websockets.ConnectionClosed):
+                while True:
+                    assert "for bob" not in str(await asyncio.wait_for(socket.recv(), 10))
+
+
 # --- the store and tenants --------------------------------------------------------------------------------------------
 
 

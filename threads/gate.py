@@ -3,6 +3,7 @@
 Whoever waits for a thread that somebody else then creates is told nothing of it.
 """
 
+import time
 from uuid import UUID
 
 from accounts.authorizer import EVERYTHING, Scope, authorize
@@ -11,17 +12,25 @@ from config.database import in_thread
 from config.errors import NotFound
 from threads.models import Thread
 
+ASK_AGAIN_SECONDS = 5.0
+
 
 class Gate:
     """One viewer's way to one thread's events."""
 
     def __init__(self, thread_id: UUID, scope: Scope, *, is_open: bool) -> None:
         self.thread_id, self.scope, self.is_open = thread_id, scope, is_open
+        self.asked_at = time.monotonic()
 
     async def lets_through(self) -> bool:
-        """Whether the events there are now may be shown. Asks the database until the thread is seen to be theirs."""
-        if not self.is_open:
+        """Whether the events there are now may be shown. Asks until the thread is seen to be theirs, and now and then
+        after that: its owner may change, or another thread get its id.
+        """
+        if self.scope == EVERYTHING:
+            return True
+        if not self.is_open or time.monotonic() - self.asked_at > ASK_AGAIN_SECONDS:
             self.is_open = await in_thread(_is_visible, self.thread_id, self.scope)
+            self.asked_at = time.monotonic()
         return self.is_open
 
 
