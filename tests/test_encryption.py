@@ -27,7 +27,8 @@ TENANT = {"X-Encryption-Context": base64.b64encode(b'{"tenant": "loom"}').decode
 
 def project(folder: Path, **sections: Any) -> str:
     """A langgraph.json with the graph that keeps everything."""
-    document = {"graphs": {"keeper": f"{ROOT}/tests/graphs/keeping.py:graph"}, **sections}
+    graphs = {"keeper": f"{ROOT}/tests/graphs/keeping.py:graph", "changes": f"{ROOT}/tests/graphs/changes.py:changes"}
+    document = {"graphs": graphs, **sections}
     (folder / "langgraph.json").write_text(json.dumps(document))
     return str(folder / "langgraph.json")
 
@@ -167,6 +168,19 @@ def test_the_files_of_the_database_hold_no_secret(
     kept_everywhere(request.getfixturevalue(name), secret, shown)
     assert files_with(cluster, shown), "the search is no good"
     assert not files_with(cluster, secret)
+
+
+@pytest.mark.parametrize("name", ["sealed", "custom"])
+def test_a_channel_kept_as_changes_is_put_together_again(request: pytest.FixtureRequest, name: str) -> None:
+    with httpx.Client(base_url=request.getfixturevalue(name).url, timeout=SECONDS) as client:
+        path = f"/threads/{uuid()}"
+        run = {"assistant_id": "changes", "input": {"log": ["asked"]}, "if_not_exists": "create"}
+        expected: list[str] = []
+        for _ in range(4):
+            expected += ["asked", "noted", "slept"]
+            assert without_markers(client.post(f"{path}/runs/wait", json=run))["log"] == expected
+        history = without_markers(client.get(f"{path}/history", params={"limit": 50}))
+        assert [found["values"]["log"] for found in history if not found["next"]][-1] == expected[:3]
 
 
 # --- what handlers see ------------------------------------------------------------------------------------------------
