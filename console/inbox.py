@@ -100,7 +100,7 @@ def _shown(request: HttpRequest, question: Question, problem: str = "", status: 
         problem=problem,
         given=request.POST,
         arguments=request.POST.get("arguments") or json.dumps(asked_arguments(question), indent=2, ensure_ascii=False),
-        run=_last_run(question.thread.pk),
+        run=last_run(question.thread.pk),
     )
 
 
@@ -118,7 +118,8 @@ def _question(thread_id: UUID, interrupt_id: str, *, lock: bool = False) -> Ques
     return found[0]
 
 
-def _last_run(thread_id: UUID) -> Run | None:
+def last_run(thread_id: UUID) -> Run | None:
+    """The newest run of the thread."""
     return Run.objects.filter(thread_id=thread_id).order_by("-created_at", "-run_id").first()
 
 
@@ -178,7 +179,7 @@ def resume(request: HttpRequest, asked: Question, given: Any) -> Run:
         if Run.objects.filter(thread_id=thread.pk).in_flight().exists():
             raise Taken("The thread goes on already: somebody was faster.")
         take(question, request.user.get_username())
-        last = _last_run(thread.pk)
+        last = last_run(thread.pk)
         if last is None:
             raise Taken("The run that asked is gone, so nobody knows what is to go on.")
         body = {"assistant_id": str(last.assistant_id), "command": {"resume": {question.interrupt_id: given}}}

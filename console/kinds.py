@@ -53,8 +53,8 @@ class Found:
 
 
 KINDS = (
-    Kind("run", Run, "admin:runs_run_change"),
-    Kind("thread", Thread, "admin:threads_thread_change"),
+    Kind("run", Run, "console:run-start"),
+    Kind("thread", Thread, "console:thread"),
     Kind("assistant", Assistant, "admin:assistants_assistant_change"),
     Kind("cron", Cron, "admin:crons_cron_change"),
     Kind("webhook delivery", WebhookDelivery, "admin:webhooks_webhookdelivery_change"),

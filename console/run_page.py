@@ -161,7 +161,7 @@ def _state(request: HttpRequest, run: Run) -> dict[str, Any]:
 
 async def _states_of(run: Run) -> list[dict[str, Any]]:
     """The checkpoints the run wrote, newest first, and the one it began from."""
-    config = _thread_config(run.thread)
+    config = thread_config(run.thread)
     found = await state.read_history(
         run.thread_id, run.graph_id, config, limit=STATES, metadata={"run_id": str(run.run_id)}, tenant=run.tenant
     )
@@ -171,7 +171,8 @@ async def _states_of(run: Run) -> list[dict[str, Any]]:
     return [{**one, "values": dialect.plain(one["values"])} for one in found if one.get("checkpoint")]
 
 
-def _thread_config(thread: Thread) -> dict[str, Any]:
+def thread_config(thread: Thread) -> dict[str, Any]:
+    """What a graph factory sees when the thread is looked at from here."""
     known = thread.config.get("configurable", {})
     return {**thread.config, "configurable": {**known, "thread_id": str(thread.pk), "graph_id": thread.graph_id}}
 

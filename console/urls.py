@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console import audit, dashboard, doctor, inbox, jump, run_page, runs
+from console import audit, dashboard, doctor, inbox, jump, run_page, runs, thread_actions, threads
 
 app_name = "console"
 urlpatterns = [
@@ -19,5 +19,11 @@ urlpatterns = [
     path("interrupts/<uuid:thread_id>/<str:interrupt_id>/", inbox.one, name="interrupt"),
     path("interrupts/<uuid:thread_id>/<str:interrupt_id>/claim/", inbox.claim, name="claim-interrupt"),
     path("interrupts/<uuid:thread_id>/<str:interrupt_id>/answer/", inbox.answer, name="answer-interrupt"),
+    path("threads/", threads.page, name="threads"),
+    path("threads/<uuid:thread_id>/", threads.one, name="thread"),
+    path("threads/<uuid:thread_id>/edit/", thread_actions.edit, name="edit-thread"),
+    path("threads/<uuid:thread_id>/run/", thread_actions.run, name="run-thread"),
+    path("threads/<uuid:thread_id>/prune/", thread_actions.prune, name="prune-thread"),
+    path("threads/<uuid:thread_id>/delete/", thread_actions.delete, name="delete-thread"),
     path("doctor/", doctor.page, name="doctor"),
 ]

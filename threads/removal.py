@@ -9,10 +9,11 @@ from redis.exceptions import RedisError
 
 from accounts.authorizer import EVERYTHING, Scope
 from config import loop
+from config.errors import Invalid
 from events import log
 from threads.checkpoint_rows import delete_checkpoints
 from threads.checkpointer import saver
-from threads.models import Thread
+from threads.models import Thread, ThreadStatus
 from threads.own_checkpointer import delete_own_of_threads, is_own
 
 
@@ -37,6 +38,22 @@ async def _forget_events(thread_ids: list[UUID]) -> None:
     with suppress(RedisError):
         for thread_id in thread_ids:
             await log.delete(str(thread_id))
+
+
+def prune_to_latest(thread_ids: Iterable[UUID]) -> int:
+    """Forget all but the latest checkpoints of those that are not busy; returns how many there were.
+
+    Raises Invalid for a thread whose channels need their history; nothing is forgotten then.
+    """
+    with transaction.atomic():
+        # Locked, so that no run begins meanwhile; one in flight may be rolled back to any of them.
+        resting = Thread.objects.select_for_update().filter(thread_id__in=list(thread_ids))
+        found = list(resting.exclude(status=ThreadStatus.BUSY).order_by("pk").values_list("thread_id", flat=True))
+        try:
+            loop.run(keep_latest(found))
+        except NotImplementedError as error:
+            raise Invalid(str(error)) from None
+    return len(found)
 
 
 async def keep_latest(thread_ids: list[UUID]) -> None:

@@ -1,31 +1,26 @@
 """The state and history endpoints of a thread. Source: contract/core.md 4.13 to 4.18."""
 
-import logging
+from functools import partial
 from typing import Any
 
-from django.db import transaction
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from redis.exceptions import RedisError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from accounts.authorizer import authorize
 from accounts.callers import caller_of
-from assistants.graphs import load_all
-from config import dialect, loop
-from config.errors import BadRequest, Conflict, Invalid
+from config import loop
+from config.errors import Invalid
 from config.rest import Endpoint, parse_uuid, read_body, without_nul
 from config.schema import ErrorResponse
-from events import log
 from threads import state
-from threads.models import Thread, ThreadStatus
+from threads.models import Thread
 from threads.serializers import HistoryBody, StateAtBody, StateSerializer, StateUpdateBody
 from threads.views import config_for, existing, readable
+from threads.writing import write_state
 
-logger = logging.getLogger(__name__)
 SUBGRAPHS = OpenApiParameter("subgraphs", OpenApiTypes.BOOL)
-STATE_UPDATE = "state_update"
 
 
 def _read(request: Request, thread: Thread, checkpoint: dict[str, Any] | None, *, subgraphs: bool) -> Response:
@@ -66,40 +61,14 @@ class ThreadState(Endpoint):
         if "checkpoint" not in body and "checkpoint_id" in body:
             checkpoint = {"checkpoint_id": body["checkpoint_id"]}
         scope = authorize(caller_of(request), "threads", "update", {"thread_id": wanted})
-        with transaction.atomic():
-            # The row stays locked meanwhile, so that no run starts on a state that is being changed.
-            thread = existing(wanted, scope, lock=True)
-            graph_id = _updatable_graph(thread)
-            writing = state.update_state(
-                thread.thread_id,
-                graph_id,
-                config_for(request, thread),
-                tenant=thread.tenant,
-                values=body.get("values"),
-                as_node=body.get("as_node"),
-                checkpoint=checkpoint,
-            )
-            written, head, latest = loop.run(writing)
-            thread.settle(head, graph_id=graph_id, busy=False)
-        loop.run(_publish(thread, latest))
+        written = write_state(
+            partial(existing, wanted, scope, lock=True),
+            partial(config_for, request),
+            values=body.get("values"),
+            as_node=body.get("as_node"),
+            checkpoint=checkpoint,
+        )
         return Response({"checkpoint": written, "configurable": written, "checkpoint_id": written.get("checkpoint_id")})
-
-
-def _updatable_graph(thread: Thread) -> str:
-    if thread.status == ThreadStatus.BUSY:
-        raise Conflict("Thread is busy with a running job. Cannot update state.")
-    if thread.graph_id is None or thread.graph_id not in load_all():
-        raise BadRequest(f"Thread {thread.pk} has no known graph, so its state cannot be updated")
-    return thread.graph_id
-
-
-async def _publish(thread: Thread, latest: dict[str, Any]) -> None:
-    """Tell whoever follows the thread. The update is made: without Redis nobody is told, and nothing else happens."""
-    data = dialect.dumps({"state": latest, "thread_id": str(thread.thread_id)})
-    try:
-        await log.append(str(thread.thread_id), "", [log.Part("", STATE_UPDATE, data)], last=True)
-    except RedisError:
-        logger.warning("A state update could not be published", exc_info=True)
 
 
 class ThreadStateAt(Endpoint):

@@ -17,7 +17,7 @@ from accounts.authorizer import EVERYTHING, Scope, authorize
 from accounts.callers import Caller, caller_of
 from assistants.graphs import NotAGraph, load_all
 from config import loop
-from config.errors import ApiError, BadRequest, Conflict, Invalid, NotFound
+from config.errors import ApiError, BadRequest, Conflict, NotFound
 from config.headers import configurable_headers
 from config.paging import only, ordered, page_response
 from config.rest import Endpoint, parse_uuid, read_body
@@ -26,7 +26,7 @@ from threads import checkpoint_rows, state
 from threads.expiry import default_expiry, expiry
 from threads.models import Thread, ThreadStatus, TTLStrategy
 from threads.own_checkpointer import copy_own, is_own
-from threads.removal import delete_threads, keep_latest
+from threads.removal import delete_threads, prune_to_latest
 from threads.serializers import (
     PruneBody,
     ThreadBody,
@@ -288,15 +288,7 @@ class ThreadPrune(Endpoint):
         ids = _prunable(caller_of(request), [parse_uuid(text, "thread ID") for text in body["thread_ids"]])
         if body.get("strategy", TTLStrategy.DELETE) == TTLStrategy.DELETE:
             return Response({"pruned_count": delete_threads(ids)})
-        with transaction.atomic():
-            # Locked, so that no run begins meanwhile; one in flight may be rolled back to any of them.
-            resting = Thread.objects.select_for_update().filter(thread_id__in=ids).exclude(status=ThreadStatus.BUSY)
-            found = list(resting.order_by("pk").values_list("thread_id", flat=True))
-            try:
-                loop.run(keep_latest(found))
-            except NotImplementedError as error:
-                raise Invalid(str(error)) from None
-        return Response({"pruned_count": len(found)})
+        return Response({"pruned_count": prune_to_latest(ids)})
 
 
 def _prunable(caller: Caller, ids: list[UUID]) -> list[UUID]:

@@ -1,0 +1,181 @@
+"""Threads for people: the list, and one thread with its checkpoints as a rail of branches. Looks; actions are apart."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Count, QuerySet
+from django.db.models.fields.json import KT
+from django.http import Http404, HttpRequest, HttpResponse
+from django.urls import reverse
+from django.views.decorators.http import require_GET
+
+from assistants.models import Assistant
+from config import dialect, loop
+from console.difference import difference
+from console.pages import Crumb, Page, show
+from console.paging import sheet
+from console.roles import needs
+from console.run_page import thread_config
+from console.runs import PAIR
+from runs.models import Run
+from threads import checkpoint_rows, state
+from threads.models import Thread, ThreadStatus
+from threads.own_checkpointer import is_own
+
+ORDER = ("-created_at", "-thread_id")
+STATES = 60  # checkpoints on the rail
+RUNS = 20
+ASSISTANTS = 100
+LANES = 6  # branches drawn side by side; further ones share the last
+MESSAGES = 200
+TABS = ("values", "chat", "changes", "tasks")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A checkpoint on the rail. `lane` is the branch it is on, 0 the one that leads to the newest."""
+
+    checkpoint_id: str
+    state: dict[str, Any]
+    lane: int
+    forks: bool  # more than one checkpoint follows it
+
+    @property
+    def source(self) -> str:
+        """What wrote it: input, loop, update or fork."""
+        return str((self.state.get("metadata") or {}).get("source", ""))
+
+    @property
+    def number(self) -> Any:
+        """The graph's count of supersteps."""
+        return (self.state.get("metadata") or {}).get("step")
+
+    @property
+    def next(self) -> list[str]:
+        """The nodes that follow."""
+        return list(self.state.get("next") or ())
+
+
+@require_GET
+@needs("viewer")
+def page(request: HttpRequest) -> HttpResponse:
+    """/admin/threads/"""
+    given = {name: text for name in ("status", "graph", "metadata") if (text := request.GET.get(name, "").strip())}
+    found = sheet(request, _with_previews(_matching(given)), ORDER)
+    return show(
+        request,
+        "console/threads.html",
+        Page("Threads"),
+        sheet=found,
+        threads=found.rows,
+        given=given,
+        statuses=ThreadStatus.values,
+        runs=_run_counts(found.rows),
+    )
+
+
+def _matching(given: dict[str, str]) -> QuerySet[Thread]:
+    wanted: dict[str, Any] = {"graph_id": given["graph"]} if "graph" in given else {}
+    if pair := PAIR.fullmatch(given.get("metadata", "")):
+        wanted[pair[1]] = pair[2]
+    status = given.get("status")
+    return Thread.objects.matching(metadata=wanted, status=status if status in ThreadStatus.values else None)
+
+
+def _with_previews(rows: QuerySet[Thread]) -> QuerySet[Thread]:
+    """With the last message's text instead of the whole state."""
+    return rows.annotate(last_said=KT("values__messages__-1__content")).defer("values", "config", "interrupts")
+
+
+def _run_counts(threads: Sequence[Thread]) -> dict[UUID, int]:
+    rows = Run.objects.filter(thread_id__in=[thread.pk for thread in threads]).order_by()
+    return dict(rows.values_list("thread_id").annotate(count=Count("pk")))
+
+
+@require_GET
+@needs("viewer")
+def one(request: HttpRequest, thread_id: UUID) -> HttpResponse:
+    """/admin/threads/<id>/: `checkpoint` says which one is looked at, `tab` how, `with` what it is compared to."""
+    thread = found_thread(thread_id)
+    steps = rail(loop.run(_history(thread)))
+    chosen = _chosen(steps, request.GET.get("checkpoint")) or (steps[0] if steps else None)
+    tab = request.GET.get("tab") if request.GET.get("tab") in TABS else "values"
+    values = chosen.state["values"] if chosen else thread.values
+    return show(
+        request,
+        "console/thread.html",
+        Page(f"Thread {thread.graph_id or ''}", (Crumb("Threads", reverse("console:threads")),), str(thread.pk)),
+        thread=thread,
+        steps=steps,
+        chosen=chosen,
+        tab=tab,
+        tabs=TABS,
+        values=values,
+        said=_messages(values),
+        channels=_changes(steps, chosen, request.GET.get("with")) if chosen and tab == "changes" else [],
+        editable=json.dumps(values, indent=2, ensure_ascii=False) if values else "{}",
+        storage=None if is_own() else checkpoint_rows.storage(thread.pk),
+        runs=Run.objects.filter(thread_id=thread.pk)
+        .defer("kwargs", "metadata")
+        .order_by("-created_at", "-run_id")[:RUNS],
+        assistants=Assistant.objects.filter(graph_id=thread.graph_id or "")[:ASSISTANTS],
+        most=STATES,
+    )
+
+
+def found_thread(thread_id: UUID) -> Thread:
+    """The thread. Raises Http404."""
+    thread = Thread.objects.filter(pk=thread_id).first()
+    if thread is None:
+        raise Http404("There is no such thread, or no longer.")
+    return thread
+
+
+async def _history(thread: Thread) -> list[dict[str, Any]]:
+    found = await state.read_history(
+        thread.pk, thread.graph_id, thread_config(thread), limit=STATES, tenant=thread.tenant
+    )
+    return [{**one, "values": dialect.plain(one["values"])} for one in found if one.get("checkpoint")]
+
+
+def rail(states: Sequence[dict[str, Any]]) -> list[Step]:
+    """The checkpoints, newest first, each on its branch: a checkpoint is on the lane of the newest that follows it."""
+    lanes: dict[str, int] = {}
+    followers: dict[str, int] = {}
+    used = 0
+    for one in states:
+        parent = _parent(one)
+        if parent:
+            followers[parent] = followers.get(parent, 0) + 1
+        name = _name(one)
+        if name not in lanes:
+            lanes[name], used = min(used, LANES - 1), used + 1
+        if parent and parent not in lanes:
+            lanes[parent] = lanes[name]
+    return [Step(_name(one), one, lanes[_name(one)], followers.get(_name(one), 0) > 1) for one in states]
+
+
+def _name(one: dict[str, Any]) -> str:
+    return str(one["checkpoint"]["checkpoint_id"])
+
+
+def _parent(one: dict[str, Any]) -> str:
+    return str((one.get("parent_checkpoint") or {}).get("checkpoint_id") or "")
+
+
+def _chosen(steps: Sequence[Step], checkpoint_id: str | None) -> Step | None:
+    return next((step for step in steps if step.checkpoint_id == checkpoint_id), None)
+
+
+def _changes(steps: Sequence[Step], chosen: Step, compared: str | None) -> list[Any]:
+    """What differs from another checkpoint, by default from the one before."""
+    other = _chosen(steps, compared) or _chosen(steps, _parent(chosen.state))
+    return difference(other.state["values"] if other else None, chosen.state["values"])
+
+
+def _messages(values: Any) -> list[dict[str, Any]]:
+    found = values.get("messages") if isinstance(values, dict) else None
+    return [one for one in found if isinstance(one, dict)][-MESSAGES:] if isinstance(found, list) else []
