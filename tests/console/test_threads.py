@@ -19,6 +19,7 @@ def test_a_thread_is_changed_in_a_branch_and_run_from_there(page_of: Open, conso
     shoot(page, "threads")
     page.goto(f"/admin/threads/{run['thread_id']}/")
     expect(page.locator(".wf-rail li")).to_have_count(5)
+    assert "{#" not in page.content()
     shoot(page, "thread")
     page.locator(".wf-rail a").nth(1).click()
     page.get_by_text("Change the state from here").click()
