@@ -17,6 +17,7 @@ from accounts.authentication import authenticated
 from accounts.callers import SCOPE_KEY
 from config import custom_app, dialect, http
 from config.custom_app import CustomApp
+from config.loopback import Transport
 from config.project import ProjectError, project
 
 APP = """
@@ -262,3 +263,27 @@ async def test_a_lifespan_that_fails_stops_the_start(running):
     with pytest.raises(ValueError, match="no database"):
         async with running("broken"):
             pass
+
+
+async def test_a_stream_passes_its_middleware_part_by_part_and_ends_with_the_client(running):
+    go_on, left = asyncio.Event(), asyncio.Event()
+
+    async def streaming(scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"one", "more_body": True})
+            await go_on.wait()
+            await send({"type": "http.response.body", "body": b"two", "more_body": True})
+            await asyncio.sleep(60)
+        finally:
+            left.set()
+
+    async with running("watching", core=streaming) as (client, _):
+        transport = Transport(client._transport.app)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as reader:
+            async with reader.stream("GET", "/threads/stream") as answer:
+                parts = answer.aiter_raw()
+                assert await anext(parts) == b"one"
+                go_on.set()
+                assert await anext(parts) == b"two"
+            await asyncio.wait_for(left.wait(), 2)
