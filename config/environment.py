@@ -134,13 +134,3 @@ def env_floats(name: str, default: str) -> tuple[float, ...]:
     if not all(0 < value < float("inf") for value in values):
         raise ConfigurationError(f"{name} must hold positive numbers only.")
     return values
-
-
-def prefix_from(text: str) -> str:
-    """The path everything is below, without a slash at its end; "" for none. Raises ConfigurationError."""
-    prefix = text.rstrip("/")
-    if prefix and (not prefix.startswith("/") or prefix == "/noauth"):
-        raise ConfigurationError(
-            f"MOUNT_PREFIX, or http.mount_prefix, must begin with '/' and not be /noauth: {text!r}."
-        )
-    return prefix

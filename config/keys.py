@@ -23,7 +23,7 @@ _BUILD = _any(
     *("python_version", "node_version", "api_version", "base_image", "image_distro", "pip_config_file"),
     *("pip_installer", "source", "dockerfile_lines", "keep_pkg_tools", "_INTERNAL_docker_tag", "$schema"),
 )
-_CORS = _any(
+CORS = _any(
     *("allow_origins", "allow_methods", "allow_headers", "allow_credentials", "allow_origin_regex"),
     *("expose_headers", "max_age"),
 )
@@ -58,7 +58,7 @@ KEYS: Shape = {
     "http": {
         **_any("app", "enable_custom_route_auth", "middleware_order", "mount_prefix", "disable_event_streaming"),
         **_any(*(f"disable_{name}" for name in DISABLED)),
-        "cors": _CORS,
+        "cors": CORS,
         "configurable_headers": _PATTERNS,
         "logging_headers": _PATTERNS,
     },

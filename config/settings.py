@@ -1,6 +1,5 @@
 """Every Django setting, read from the environment. Apps read them through django.conf, never from the environment."""
 
-import json
 import os
 import socket
 import sys
@@ -9,7 +8,7 @@ from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from config import document, keys
+from config import document, http_section
 from config.environment import (
     ConfigurationError,
     env_bool,
@@ -21,11 +20,12 @@ from config.environment import (
     env_networks,
     env_str,
     env_uuid,
-    prefix_from,
 )
 
 # langgraph.json may set variables, so it comes before all of them; what is wrong with it is said at the start.
 _HTTP: dict[str, Any] = document.early().get("http", {})
+# The parts of the API that it switches off (contract/platform.md 8.5): their routes are not there.
+DISABLED = http_section.disabled(_HTTP)
 
 VERSION = "0.1.0"
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -132,7 +132,7 @@ AUTH_PASSWORD_VALIDATORS = [
     for name in ("UserAttributeSimilarityValidator", "MinimumLengthValidator", "CommonPasswordValidator")
 ]
 # Everything is below it, but for /, /ok and /metrics, which are at both places.
-MOUNT_PREFIX = prefix_from(env_str("MOUNT_PREFIX", _HTTP.get("mount_prefix") or ""))
+MOUNT_PREFIX = http_section.mount_prefix(_HTTP)
 STATIC_PATH = "/static/"  # below the prefix
 STATIC_URL = f"{MOUNT_PREFIX}{STATIC_PATH}"
 STATIC_ROOT = STATE_DIR / "static"
@@ -318,9 +318,7 @@ EVENT_LOG_COMPRESS_BYTES = env_int("EVENT_LOG_COMPRESS_BYTES", 16_384, least=1)
 MAX_STREAM_CHUNK_SIZE_BYTES = env_int("MAX_STREAM_CHUNK_SIZE_BYTES", 128 * 1024 * 1024, least=1024)
 STREAM_SEND_TIMEOUT_SECONDS = env_float("STREAM_SEND_TIMEOUT_SECONDS", 60.0)
 HEARTBEAT_SECONDS = 5.0
-EVENT_STREAMING = env_bool("FF_V2_EVENT_STREAMING", default=True) and not (
-    _HTTP.get("disable_event_streaming") or _HTTP.get("disable_runs")
-)
+EVENT_STREAMING = env_bool("FF_V2_EVENT_STREAMING", default=True) and "event_streaming" not in DISABLED
 
 # --- A2A -------------------------------------------------------------------------------------------------------------
 # The agent whose card is shown where nobody says which.
@@ -350,11 +348,9 @@ HTTP_MAX_REQUEST_BODY_BYTES = env_int("HTTP_MAX_REQUEST_BODY_BYTES", 314_572_800
 # The limit above is kept while the body arrives (config/http.py); Django's own would answer 400 instead of 413.
 DATA_UPLOAD_MAX_MEMORY_SIZE = None
 CORS_ALLOW_ORIGINS = env_list("CORS_ALLOW_ORIGINS", "*")
-CORS_CONFIG = env_str("CORS_CONFIG")
+CORS_CONFIG_OPTIONS = http_section.cors_options(_HTTP)
 # Whether pages of the internet may reach this server at a private address, as a studio does: browsers ask.
 ALLOW_PRIVATE_NETWORK = env_bool("ALLOW_PRIVATE_NETWORK")
-# The parts of the API that `http` switches off (contract/platform.md 8.5): their routes are not there.
-DISABLED = frozenset(name for name in keys.DISABLED if _HTTP.get(f"disable_{name}"))
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["config.rendering.JSONRenderer"],
@@ -419,14 +415,6 @@ LOGGING = {
         "weft.access": {"level": "NOTSET" if ACCESS_LOG else "WARNING"},
     },
 }
-
-if CORS_CONFIG:
-    try:
-        CORS_CONFIG_OPTIONS: dict[str, Any] = json.loads(CORS_CONFIG)
-    except ValueError:
-        raise ConfigurationError("CORS_CONFIG must be a JSON object.") from None
-else:
-    CORS_CONFIG_OPTIONS = _HTTP.get("cors") or {}
 
 # LangSmith tracing would send data off the machine; it stays off unless somebody asks for it by its own variables.
 if not any(env_str(f"{maker}_TRACING{version}") for maker in ("LANGCHAIN", "LANGSMITH") for version in ("_V2", "")):

@@ -178,7 +178,7 @@ class Up:
 
     def _banner(self, password: str, key: str) -> None:
         host = ANY_ADDRESS.get(self.options.host, self.options.host)
-        url = f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}"
+        url = f"http://{f'[{host}]' if ':' in host else host}:{self.options.port}{settings.MOUNT_PREFIX}"
         login = (
             f"admin / {password}   (shown this once)"
             if password

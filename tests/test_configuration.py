@@ -289,12 +289,43 @@ def test_every_key_and_every_variable_is_documented():
     ends = {name.rpartition(".")[2] for name in named}
     missing = {path for path, _ in paths(KEYS) if path.rpartition(".")[2] not in ends and path != "encryption.path"}
     assert not missing
-    read = set(re.findall(r'env_\w+\(\s*"([A-Z][A-Z0-9_]+)"', (ROOT / "config/settings.py").read_text()))
+    settings_text = "".join((ROOT / f"config/{name}.py").read_text() for name in ("settings", "http_section"))
+    read = set(re.findall(r'env_\w+\(\s*"([A-Z][A-Z0-9_]+)"', settings_text))
     assert not {*read, *WITHOUT_EFFECT, *PROTECTING} - named
 
 
 def test_variables_without_effect_are_not_read_after_all():
     assert not (WITHOUT_EFFECT.keys() | PROTECTING.keys()) & environment.readings.keys()
+
+
+@pytest.mark.parametrize(
+    ("section", "says"),
+    [
+        ({"mount_prefix": "agents"}, "must begin with '/'"),
+        ({"mount_prefix": "/noauth/"}, "not be /noauth"),
+        ({"mount_prefix": 5}, "must begin with '/'"),
+        ({"cors": {"allow_origins": "*"}}, "allow_origins cannot be '*'"),
+        ({"cors": {"allow_origin_regex": "("}}, "allow_origin_regex cannot be"),
+        ({"cors": []}, None),
+        ({"cors": {"allow_origin": ["*"]}}, None),
+    ],
+)
+def test_an_http_section_that_cannot_be_used_ends_the_start_with_a_sentence(section, says, tmp_path):
+    write(tmp_path, http=section)
+    answer = evaluate("settings.CORS_CONFIG_OPTIONS", tmp_path)
+    if says:
+        assert (answer.returncode, answer.stderr.count("\n")) == (1, 1)
+        assert says in answer.stderr
+    else:
+        assert (answer.returncode, answer.stdout) == (0, "{}\n")
+
+
+def test_mount_prefix_and_cors_of_the_environment_win(tmp_path):
+    write(tmp_path, http={"mount_prefix": "/a", "cors": {"max_age": 1}})
+    shown = "settings.MOUNT_PREFIX, settings.STATIC_URL, settings.CORS_CONFIG_OPTIONS"
+    assert evaluate(shown, tmp_path).stdout == "/a /a/static/ {'max_age': 1}\n"
+    answer = evaluate(shown, tmp_path, MOUNT_PREFIX="/b/", CORS_CONFIG='{"allow_origins": ["https://c.example"]}')
+    assert answer.stdout == "/b /b/static/ {'allow_origins': ['https://c.example']}\n"
 
 
 def test_info_says_where_the_server_is(tmp_path):
