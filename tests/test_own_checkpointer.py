@@ -226,6 +226,13 @@ def test_a_saver_that_cannot_be_used_stops_the_start(path, says, configured):
         own_checkpointer.check()
 
 
+def test_a_saver_we_cannot_encrypt_for_stops_the_start(configured, settings):
+    configured(path="./forms.py:ready")
+    settings.LANGGRAPH_AES_KEY = b"k" * 16
+    with pytest.raises(ProjectError, match="encrypt"):
+        own_checkpointer.check()
+
+
 @pytest.mark.django_db(transaction=True)
 def test_an_attempt_that_is_no_longer_the_live_one_saves_nothing(configured, settings):
     configured(path="./forms.py:ready")

@@ -26,7 +26,7 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import ERROR
 
-from config import loop
+from config import encryption, loop
 from config.database import AsyncPool
 from config.loading import find
 from config.project import ProjectError, project
@@ -70,6 +70,8 @@ def check() -> None:
     """What a process does before it serves: enter the saver, and say what it cannot do. Raises ProjectError."""
     serializer()
     if is_own():
+        if encryption.is_on():
+            raise ProjectError("checkpointer.path: this server cannot encrypt what the project's own saver stores.")
         own = loop.run(open_own())
         for name, why in OPTIONAL.items():
             if not _overrides(own, name):
