@@ -130,4 +130,4 @@ def test_clients_made_before_or_after_find_the_server_and_none_is_kept(monkeypat
     early = Transport(None)
     assert early.app is loopback.app
     # What somebody has installed under the name is not looked at.
-    assert sys.modules["langgraph_api.server"].app is loopback.app  # type: ignore[attr-defined]
+    assert sys.modules["langgraph_api.server"].app is loopback.app
