@@ -9,7 +9,7 @@ globalThis.window = window;
 globalThis.document = window.document;
 globalThis.navigator ??= window.navigator; // Node.js has one since 21
 globalThis.WebSocket ??= window.WebSocket; // and this since 22
-const { createElement } = await import("react");
+const { createElement, useEffect } = await import("react");
 const { createRoot } = await import("react-dom/client");
 
 const PATIENCE = 30_000; // milliseconds
@@ -62,8 +62,8 @@ export function overheard() {
 }
 
 /**
- * Render a chat over `useHook()` in a page. `now()` is what the hook last returned, `lines()` the text of the messages
- * that are on the page, `shown` every list of lines there was.
+ * Render a chat over `useHook()` in a page. `now()` is what the hook returned for what is on the page, `lines()` the text
+ * of the messages there, `shown` every list of lines there was.
  */
 export function mounted(useHook) {
   const container = document.body.appendChild(document.createElement("main"));
@@ -72,12 +72,16 @@ export function mounted(useHook) {
   let latest;
 
   function Chat() {
-    latest = useHook();
-    const messages = latest.messages.map((message, index) =>
+    const stream = useHook();
+    // React may render long before it mounts, and forgets what is submitted in between.
+    useEffect(() => {
+      latest = stream;
+      shown.push(stream.messages.map(textOf));
+    });
+    const messages = stream.messages.map((message, index) =>
       createElement("li", { key: message.id ?? index, "data-type": message.type }, textOf(message)),
     );
-    shown.push(latest.messages.map(textOf));
-    return createElement("ul", { "aria-busy": latest.isLoading }, messages);
+    return createElement("ul", { "aria-busy": stream.isLoading }, messages);
   }
 
   root.render(createElement(Chat));
