@@ -76,8 +76,8 @@ def _people(seen: Seen) -> Iterator[Need]:
     aside = seen.aside
     if aside.asked_since and seen.now - aside.asked_since > LONG_ASKED:
         who = f"{_many(aside.asked, 'thread')} {'waits' if aside.asked == 1 else 'wait'} for somebody's answer"
-        url = f"{reverse('console:interrupts')}"
-        yield Need("warn", f"{who}, the oldest is {span(seen.now - aside.asked_since)} old.", url, "See them")
+        text = f"{who}, the oldest is {span(seen.now - aside.asked_since)} old."
+        yield Need("warn", text, reverse("console:interrupts"), "Answer")
     if aside.undelivered:
         text = f"{_many(aside.undelivered, 'webhook')} of the last 24 hours not delivered, and no attempt is left."
         yield Need(

@@ -151,7 +151,7 @@ def hour_tiles(seen: Seen) -> dict[str, Tile]:
             "Interrupts waiting",
             _count(seen.aside.asked),
             "for a person's answer",
-            f"{reverse('console:interrupts')}",
+            reverse("console:interrupts"),
             "warn" if seen.aside.asked else "",
         ),
         "undelivered": Tile(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.models import Model
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 
 from accounts.models import ApiKey
 from assistants.models import Assistant
@@ -72,7 +72,10 @@ def find(text: str, user: Any) -> list[Found]:
 def url_of(label: str, pk: object) -> str:
     """The page of a thing by its model, `app.model`, and id; empty where there is none."""
     kind = _BY_LABEL.get(label)
-    return kind.url(pk) if kind else ""
+    try:
+        return kind.url(pk) if kind else ""
+    except NoReverseMatch:  # what was written down is no id of a row
+        return ""
 
 
 def _of(kind: Kind, text: str) -> Iterator[Found]:

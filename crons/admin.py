@@ -14,6 +14,7 @@ from rest_framework.exceptions import APIException
 from unfold.decorators import action
 from unfold.forms import BaseDialogForm
 
+from accounts.auditing import Audited
 from config.admin import (
     EMPTY,
     RecordAdmin,
@@ -44,7 +45,7 @@ NOW = {
 
 
 @admin.register(Cron)
-class CronAdmin(RecordAdmin):
+class CronAdmin(Audited, RecordAdmin):
     """Crons."""
 
     list_display = (
@@ -145,7 +146,7 @@ class CronAdmin(RecordAdmin):
                 for cron in Cron.objects.select_for_update(of=("self",)).filter(pk=chosen.pk).exclude(enabled=enabled):
                     cron.switch(enabled=enabled)
                     cron.save(update_fields=["enabled", "failures", "paused_at", "due_at"])
-                    self.log_change(request, cron, "Resumed." if enabled else "Paused.")
+                    self.note(request, "resume" if enabled else "pause", cron, "Resumed." if enabled else "Paused.")
                     count += 1
         said = f"{'Resumed' if enabled else 'Paused'} {count} cron{'' if count == 1 else 's'}."
         self.message_user(request, said, messages.SUCCESS if count else messages.WARNING)
@@ -156,7 +157,7 @@ class CronAdmin(RecordAdmin):
         except APIException as error:
             self.message_user(request, f"Cron {cron.pk} could not run: {error.detail}", messages.ERROR)
             return
-        self.log_change(request, cron, f"Run now ({run.pk}).")
+        self.note(request, "run", cron, f"Run now ({run.pk}).", after={"run_id": str(run.pk)})
         self.message_user(request, f"Created run {run.pk}.", messages.SUCCESS)
 
     # --- what is shown --------------------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from unfold.enums import ActionVariant
 from unfold.forms import BaseDialogForm
 from unfold.widgets import UnfoldAdminSelectWidget
 
+from accounts.auditing import Audited
 from config.admin import (
     EMPTY,
     RecordAdmin,
@@ -61,7 +62,7 @@ class CancelForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(Run)
-class RunAdmin(RecordAdmin):
+class RunAdmin(Audited, RecordAdmin):
     """Runs."""
 
     list_display = ("short_id", "state", "graph", "short_thread_link", "created", "waited", "took", "problem")
@@ -172,7 +173,7 @@ class RunAdmin(RecordAdmin):
         chosen = list(runs.in_flight().in_turn())
         count = cancel_runs(chosen, action, f"{action} requested in the admin by {_name(request.user)}")
         for run in chosen:
-            self.log_change(request, run, f"Cancelled ({action}).")
+            self.note(request, "cancel", run, f"Cancelled ({action}).", after={"action": action})
         if count:
             self.message_user(request, f"Asked {count} run{'' if count == 1 else 's'} to end.", messages.SUCCESS)
         else:

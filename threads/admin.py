@@ -12,6 +12,7 @@ from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts.auditing import Audited
 from config.admin import EMPTY, RecordAdmin, badge, exact_time_of, id_of, json_of, link, moment, time_of
 from threads import checkpoint_rows
 from threads.models import Thread, ThreadStatus
@@ -27,7 +28,7 @@ NAMED = 20
 
 
 @admin.register(Thread)
-class ThreadAdmin(RecordAdmin):
+class ThreadAdmin(Audited, RecordAdmin):
     """Threads."""
 
     list_display = ("mono_id", "state", "graph", "created", "updated", "expires")

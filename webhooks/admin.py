@@ -24,6 +24,7 @@ from unfold.widgets import (
     UnfoldAdminTextInputWidget,
 )
 
+from accounts.auditing import Audited
 from config.admin import EMPTY, RecordAdmin, ago, badge, exact_time_of, id_of, link, moment, tail, time_of
 from config.outbound import UrlRefused, check_url
 from config.project import project
@@ -89,7 +90,7 @@ class RedeliverForm(BaseDialogForm):  # type: ignore[misc]
 
 
 @admin.register(WebhookEndpoint)
-class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
+class EndpointAdmin(Audited, ModelAdmin):  # type: ignore[misc]
     """Endpoints."""
 
     form = EndpointForm
@@ -141,7 +142,9 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
     def send_test(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """As POST /webhooks/endpoints/{endpoint_id}/test; leads to the delivery."""
         try:
-            delivery = endpoints.test_endpoint(WebhookEndpoint.objects.get(pk=object_id))
+            endpoint = WebhookEndpoint.objects.get(pk=object_id)
+            delivery = endpoints.test_endpoint(endpoint)
+            self.note(request, "test", endpoint, "Sent a test event.", after={"delivery_id": str(delivery.pk)})
         except APIException as refused:
             self.message_user(request, str(refused.detail), messages.ERROR)
             return HttpResponseRedirect(_page("webhookendpoint", object_id))
@@ -165,7 +168,9 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
         hours = form.cleaned_data["since"]
         since = timezone.now() - timedelta(hours=int(hours)) if hours else None
         try:
-            count = endpoints.redeliver_failed(WebhookEndpoint.objects.get(pk=object_id), since)
+            endpoint = WebhookEndpoint.objects.get(pk=object_id)
+            count = endpoints.redeliver_failed(endpoint, since)
+            self.note(request, "redeliver", endpoint, f"Redelivered {count}.", after={"deliveries": count})
             self.message_user(request, _counted(count), messages.SUCCESS if count else messages.WARNING)
         except APIException as refused:
             self.message_user(request, str(refused.detail), messages.ERROR)
@@ -187,7 +192,7 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
         """As POST /webhooks/endpoints/{endpoint_id}/rotate."""
         endpoint = WebhookEndpoint.objects.get(pk=object_id)
         endpoint.rotate(timedelta(hours=form.cleaned_data["hours"]))
-        self.log_change(request, endpoint, "Rotated the secret.")
+        self.note(request, "rotate", endpoint, "Rotated the secret.")
         self._show_secret(request, endpoint)
         return HttpResponse(headers={"HX-Redirect": _page("webhookendpoint", object_id)})
 
@@ -246,7 +251,7 @@ class EndpointAdmin(ModelAdmin):  # type: ignore[misc]
 
 
 @admin.register(WebhookDelivery)
-class DeliveryAdmin(RecordAdmin):
+class DeliveryAdmin(Audited, RecordAdmin):
     """Deliveries."""
 
     list_display = ("short_id", "state", "event", "receiver", "run", "created", "tries", "next_attempt", "problem")
@@ -303,7 +308,7 @@ class DeliveryAdmin(RecordAdmin):
             try:
                 endpoints.redeliver(delivery)
                 count += 1
-                self.log_change(request, delivery, "Redelivered.")
+                self.note(request, "redeliver", delivery, "Redelivered.")
             except APIException as refused:
                 refusals.add(str(refused.detail))
         if count:

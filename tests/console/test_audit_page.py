@@ -40,7 +40,7 @@ def run(db: Any) -> Run:
 def test_entries_are_shown_with_who_what_and_why(sign_in: Any, run: Run) -> None:
     record(SYSTEM, "cancel", run, before={"status": "<b>"}, after={"status": "done"}, reason="too long")
     page = sign_in("operator").get("/admin/audit/").content.decode()
-    for text in ("system", "cancel", "runs.run", "too long", "&lt;b&gt;", f"/admin/runs/run/{run.pk}/change/"):
+    for text in ("system", "cancel", "runs.run", "too long", "&lt;b&gt;", f"/admin/runs/{run.pk}/"):
         assert text in page, text
 
 
@@ -117,11 +117,11 @@ def found(client: Client, text: object) -> list[tuple[str, str]]:
 
 def test_an_id_leads_to_the_page_of_what_has_it(sign_in: Any, run: Run) -> None:
     client = sign_in("viewer")
-    assert found(client, run.pk) == [("run", f"/admin/runs/run/{run.pk}/change/")]
-    assert found(client, run.thread_id) == [("thread", f"/admin/threads/thread/{run.thread_id}/change/")]
+    assert found(client, run.pk) == [("run", kinds.url_of("runs.run", run.pk))]
+    assert found(client, run.thread_id) == [("thread", kinds.url_of("threads.thread", run.thread_id))]
     assert found(client, run.assistant_id)[0][0] == "assistant"
     assert found(client, str(run.assistant_id)[:10].upper())[0][0] == "assistant"
-    assert client.get(f"/admin/jump/?q={run.pk}").headers["Location"] == f"/admin/runs/run/{run.pk}/change/"
+    assert client.get(f"/admin/jump/?q={run.pk}").headers["Location"] == f"/admin/runs/{run.pk}/"
 
 
 @pytest.mark.parametrize("text", ["", "0", "not an id", "%", "ffffffff-ffff-ffff-ffff-ffffffffffff", "' OR 1=1"])
@@ -140,3 +140,22 @@ def test_what_one_may_not_see_is_not_found(sign_in: Any, db: Any) -> None:
 def test_every_kind_has_a_page() -> None:
     for kind in kinds.KINDS:
         assert kind.url(uuid.uuid4()).startswith("/admin/")
+
+
+# --- what the admin's pages of rows write down ------------------------------------------------------------------------
+
+
+def test_what_is_done_on_pages_of_rows_is_written_down(sign_in: Any, run: Run) -> None:
+    client = sign_in("admin")
+    graph = {"config": {"configurable": {"graph_id": "chat"}}}
+    pending = Run.objects.create(thread=run.thread, assistant_id=run.assistant_id, kwargs=graph)
+    chosen = {"action": "cancel_selected", "_selected_action": [str(pending.pk)]}
+    client.post("/admin/runs/run/", chosen)
+    client.post("/admin/auth/group/add/", {"name": "night shift"})
+    client.post(f"/admin/threads/thread/{run.thread_id}/delete/", {"post": "yes"})
+    assert list(AuditEntry.objects.values_list("actor", "action", "object_type", "object_id").order_by("id")) == [
+        ("a admin", "cancel", "runs.run", str(pending.pk)),
+        ("a admin", "create", "auth.group", str(Group.objects.get(name="night shift").pk)),
+        ("a admin", "delete", "threads.thread", str(run.thread_id)),
+    ]
+    assert AuditEntry.objects.get(action="create").after == {"name": "night shift"}

@@ -95,7 +95,7 @@ def test_a_failure_is_shown_with_its_cause_and_escaped(viewer: Client, assistant
     page = viewer.get("/admin/").content.decode()
     assert "no such order &lt;script&gt;" in page
     assert "5 of 5 runs of the last hour failed, most with ValueError." in page
-    assert f"/admin/runs/run/{run.pk}/change/" in page
+    assert f"/admin/runs/{run.pk}/timeline/" in page
 
 
 def test_who_has_no_role_is_told_how_to_get_one(client: Client, assistant: Assistant) -> None:

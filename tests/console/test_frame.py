@@ -5,12 +5,14 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from django.contrib import admin
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import LiveServer
 from tests.console.watching import SHOTS, assert_clean, shoot
 
 PAGES = ("/admin/doctor/", "/admin/audit/", "/admin/jump/")
+# Lists, forms to add and the rest: unfold's scripts differ between them.
 ROWS = ("/admin/runs/run/", "/admin/auth/user/add/", "/admin/auth/group/", "/admin/password_change/")
 
 
@@ -122,3 +124,15 @@ def test_a_button_copies_and_a_switch_changes_the_colours(page_of: Callable[...,
     expect(page.locator("html")).not_to_have_class(re.compile("dark"))
     page.goto("/admin/jump/")
     expect(page.locator("html")).not_to_have_class(re.compile("dark"))
+
+
+def test_every_list_and_form_of_rows_obeys_its_policy(page_of: Callable[..., Page]) -> None:
+    page = page_of("superuser")
+    page.goto("/admin/doctor/")
+    for model in admin.site._registry:
+        path = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        answer = page.goto(path)
+        assert answer is not None and answer.status == 200, path
+        if page.locator(f'a[href^="{path}add/"]').count():
+            answer = page.goto(f"{path}add/")
+            assert answer is not None and answer.status == 200, path
