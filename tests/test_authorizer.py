@@ -10,7 +10,7 @@ from django.db.models import Q
 from fastapi import Depends, Header, HTTPException
 from langgraph_sdk import Auth
 
-from accounts import authentication
+from accounts import authentication, custom
 from accounts.authentication import authenticated, caller_for, is_in_process, is_open
 from accounts.authorizer import EVERYTHING, Scope, authorize, touches_nothing
 from accounts.callers import SCOPE_KEY, UNBOUND, Caller, User, acting_for, caller_of
@@ -134,6 +134,30 @@ def test_scopes_of_a_key() -> None:
     assert authorize(UNBOUND, "threads", "delete") is EVERYTHING
 
 
+@pytest.mark.parametrize("kind", ["authenticate", "handler"])
+async def test_a_handler_that_hangs_has_failed(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    monkeypatch.setattr(custom, "HANDLER_SECONDS", 0.05)
+    auth, ann = Auth(), Caller(User({"identity": "ann"}))
+
+    @auth.authenticate
+    async def hang() -> str:
+        await asyncio.sleep(60)
+        return "ann"
+
+    @auth.on
+    async def hang_too(ctx: Any, value: Any) -> None:
+        await asyncio.sleep(60)
+
+    found = custom_from("auth.py", auth)
+    if kind == "authenticate":
+        with pytest.raises(Refused) as error:
+            await caller_by(found, http_scope())
+        assert error.value.status_code == 500
+    else:
+        with pytest.raises(TimeoutError):
+            await in_thread(custom.decide, found, ann, "threads", "read", {})
+
+
 # --- FastAPI ----------------------------------------------------------------------------------------------------------
 
 opened: list[str] = []
@@ -168,9 +192,9 @@ def dependent(*, is_async: bool) -> CustomAuth:
 @pytest.mark.parametrize("is_async", [True, False])
 @pytest.mark.parametrize("kind", ["http", "websocket"])
 async def test_dependencies_of_fastapi_are_resolved(kind: str, is_async: bool) -> None:
-    custom = dependent(is_async=is_async)
+    found = dependent(is_async=is_async)
     scope = {**http_scope("/threads/x"), "type": kind, "headers": [(b"authorization", b"Bearer ann")]}
-    caller = await caller_by(custom, scope)
+    caller = await caller_by(found, scope)
     assert caller.user.identity == "ann"
     assert caller.user["seen"] == ["/threads/x", "POST", ["Bearer ann"]]
     assert not opened
