@@ -169,7 +169,7 @@ class RunTimeline(models.Model):
 
     run = models.ForeignKey("Run", models.CASCADE, related_name="timelines")
     attempt = models.PositiveIntegerField()
-    document = JSONColumn(default=dict)
+    document = JSONColumn(sealed_as="run", default=dict)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "attempt"], name="one_timeline_per_attempt")]
