@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 
-from bench import auth, keys, measure, report, rows, store
+from bench import auth, crons, keys, measure, report, rows, store, webhooks
 from bench.measure import Measurement
 from bench.server import BenchFailed, running
 
@@ -22,6 +22,8 @@ SECTIONS: dict[str, Mapping[str, Callable[[Measurement], None]]] = {
     "store": store.SECTIONS,
     "auth": auth.SECTIONS,
     "keys": keys.SECTIONS,
+    "crons": crons.SECTIONS,
+    "webhooks": webhooks.SECTIONS,
 }
 
 

@@ -219,6 +219,8 @@ def remarks(facts: dict[str, float]) -> list[str]:
             f"{facts['refused_per_second']:.0f} wrong keys a second make the p95 of good callers"
             f" {facts['guessing_to_alone']:.2f} times as long."
         )
+    if "crons_seconds" in facts:
+        said.append(f"The last of the crons had its run after {facts['crons_seconds']:.1f} s, each of them one.")
     if "viewers_megabytes" in facts:
         said.append(
             f"1,000 open streams take {facts['viewers_megabytes']:.0f} MB of the web process and, idle,"

@@ -109,6 +109,7 @@ def _environment(server: Server) -> dict[str, str]:
         "WEFT_CONFIG": str(ROOT / "bench/langgraph.json"),
         "WEFT_STATE_DIR": str(server.state),
         "LANGSERVE_GRAPHS": "",
+        "WEBHOOK_ALLOWED_NETWORKS": "127.0.0.1",
         "N_JOBS_PER_WORKER": str(JOBS_PER_WORKER),
         "BG_JOB_SHUTDOWN_GRACE_PERIOD_SECS": "5",
         "DEBUG": "0",
