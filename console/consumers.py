@@ -50,7 +50,7 @@ class Live(AsyncWebsocketConsumer):  # type: ignore[misc]
         self.role = Role.NONE
         self.names: dict[str, None] = {}
         self.waiting: dict[str, list[str]] = {}
-        self.count = 0
+        self.count, self.overrun = 0, False
         self.news = asyncio.Event()
         try:
             await super().__call__(scope, receive, send)
@@ -118,9 +118,13 @@ class Live(AsyncWebsocketConsumer):  # type: ignore[misc]
     # --- sending ------------------------------------------------------------------------------------------------------
 
     def offer(self, topic: str, frame: str, *, replaces: bool) -> None:
-        """Keep a frame until it is sent; more than MOST_WAITING are nobody's to keep."""
+        """Keep a frame until it is sent; a browser for which MOST_WAITING are kept already is cut off."""
         if replaces:
             self.count -= len(self.waiting.pop(topic, ()))
+        if self.count >= MOST_WAITING:
+            self.overrun = True
+            self.news.set()
+            return
         self.waiting.setdefault(topic, []).append(frame)
         self.count += 1
         self.news.set()
@@ -128,7 +132,7 @@ class Live(AsyncWebsocketConsumer):  # type: ignore[misc]
     async def _send_while_signed_in(self) -> None:
         checked = time.monotonic()
         try:
-            while self.count <= MOST_WAITING:
+            while not self.overrun:
                 await self._send_news()
                 if time.monotonic() - checked > CHECK_SECONDS:
                     checked = time.monotonic()
@@ -147,6 +151,8 @@ class Live(AsyncWebsocketConsumer):  # type: ignore[misc]
         with suppress(TimeoutError):
             async with asyncio.timeout(BEAT_SECONDS):
                 await self.news.wait()
+        if self.overrun:
+            return
         self.news.clear()
         frames = [frame for waiting in self.waiting.values() for frame in waiting]
         self.waiting.clear()

@@ -6,9 +6,9 @@ import time
 from collections.abc import Callable
 
 import httpx
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.conftest import LiveServer
+from tests.conftest import LiveServer, wait_until_up
 from tests.console.conftest import in_server
 from tests.console.watching import assert_clean, shoot
 
@@ -97,3 +97,20 @@ def test_a_hidden_page_hangs_up_and_comes_back(page_of: Callable[..., Page]) -> 
     expect(dot).to_have_attribute("data-state", "paused")
     page.evaluate(HIDE, False)
     expect(dot).to_have_attribute("data-state", "live")
+
+
+def test_a_page_says_that_the_server_is_away_and_finds_it_again(
+    browser: Browser, console: LiveServer, session_keys: dict[str, str]
+) -> None:
+    with browser.new_context(base_url=console.url) as context:
+        context.add_cookies([{"name": "sessionid", "value": session_keys["viewer"], "url": console.url}])
+        page = context.new_page()
+        page.goto("/admin/")
+        dot = page.locator("[data-livedot]")
+        expect(dot).to_have_attribute("data-state", "live", timeout=10_000)
+        console.processes["web"].terminate()
+        expect(dot).to_have_text(re.compile("Reconnecting, data from"), timeout=20_000)
+        console.processes["web"].wait(20)
+        console.start("web", "web", f"--port={console.url.rpartition(':')[2]}")
+        wait_until_up(console)
+        expect(dot).to_have_attribute("data-state", "live", timeout=30_000)

@@ -9,7 +9,7 @@ import pytest
 import websockets
 from websockets.asyncio.client import ClientConnection
 
-from console import consumers, live
+from console import consumers, live, topics
 from console.live import Hub, Topic
 from console.roles import Role
 from tests.conftest import LiveServer
@@ -181,3 +181,47 @@ async def test_a_browser_that_takes_nothing_is_cut_off(monkeypatch: pytest.Monke
 
     async with asyncio.timeout(SECONDS):
         await consumers.Live.as_asgi()({"type": "websocket", "headers": [], "path": "/admin/live"}, opened.get, send)
+
+
+async def served(monkeypatch: pytest.MonkeyPatch, roles: list[Role], frames: list[str]) -> list[dict[str, Any]]:
+    """What a page is sent that subscribes with these frames, until it is cut off. Its role is another at each look."""
+    monkeypatch.setattr(consumers, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(consumers, "CHECK_SECONDS", 0.02)
+    monkeypatch.setattr(consumers, "is_same_origin", lambda headers: True)
+    monkeypatch.setattr(consumers, "role_of_session", lambda key: roles.pop(0) if len(roles) > 1 else roles[0])
+    opened: asyncio.Queue[Any] = asyncio.Queue()
+    sent: list[dict[str, Any]] = []
+    opened.put_nowait({"type": "websocket.connect"})
+    for text in frames:
+        opened.put_nowait({"type": "websocket.receive", "text": text})
+
+    async def send(message: dict[str, Any]) -> None:
+        sent.append(message)
+
+    async with asyncio.timeout(SECONDS):
+        await consumers.Live.as_asgi()({"type": "websocket", "headers": [], "path": "/admin/live"}, opened.get, send)
+    return sent
+
+
+async def test_who_signs_out_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = await served(monkeypatch, [Role.OPERATOR, Role.OPERATOR, Role.VIEWER], [])
+    assert (sent[0]["type"], sent[-1].get("code")) == ("websocket.accept", 4401)
+
+
+async def test_a_topic_for_a_higher_role_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    feed: asyncio.Queue[Any] = asyncio.Queue()
+    monkeypatch.setitem(topics.TOPICS, "secret", Topic(topic_of(feed, []).source, needs=Role.ADMIN))
+    sent = await served(monkeypatch, [Role.VIEWER, Role.VIEWER, Role.NONE], ['{"subscribe": ["secret"]}'])
+    assert json.loads(sent[1]["text"]) == [{"topic": "secret", "error": "This needs the role admin"}]
+
+
+async def test_a_browser_that_falls_behind_a_topic_of_many_values_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(consumers, "MOST_WAITING", 50)
+
+    async def flood(key: str) -> AsyncIterator[int]:
+        for number in range(1000):
+            yield number
+
+    monkeypatch.setitem(topics.TOPICS, "flood", Topic(flood, keep=10))
+    sent = await served(monkeypatch, [Role.VIEWER], ['{"subscribe": ["flood"]}'])
+    assert sent[-1].get("code") == 1013
