@@ -24,7 +24,7 @@ from config.custom_app import CustomApp
 from config.database import conninfo, in_thread
 from config.handler import InPlaceHandler
 from console import routing as console
-from store.opening import open_store
+from store.opening import open_own_store
 from streaming.routing import websockets
 
 AT_ROOT = frozenset({"/", "/ok", "/metrics"})  # where they are looked for, whatever the prefix
@@ -72,7 +72,7 @@ api: http.ASGIApp = authenticated(in_context(limited(django_application)))
 api = http.head_as_get(_with_static(api))
 api = http.drop_trailing_slash(api, kept=(*settings.PAGES_PREFIXES, settings.STATIC_PATH, "/mcp/", "/a2a/"))
 core = ProtocolTypeRouter({"http": api, "websocket": _websockets})
-served = CustomApp(core, partial(authenticated, guarded=False), partial(open_store, ""))
+served = CustomApp(core, partial(authenticated, guarded=False), open_own_store)
 _mounted = http.mounted(http.limit_body(served, settings.HTTP_MAX_REQUEST_BODY_BYTES), settings.MOUNT_PREFIX, AT_ROOT)
 application = ProtocolTypeRouter(
     {

@@ -115,7 +115,8 @@ class CustomApp:
         section = project().http
         own: ASGIApp = app.router.middleware_stack
         if section.get("enable_custom_route_auth"):
-            own = on_loop(self.authenticated(on_loop(own, loop.app_loop)), lambda: home)
+            # With the store once more: only here is it known whose it is.
+            own = on_loop(self.authenticated(on_loop(self._with_store(own), loop.app_loop)), lambda: home)
         core = on_loop(_as_it_came(self.core), lambda: home)
 
         async def dispatch(scope: Scope, receive: Receive, send: Send) -> None:
@@ -132,7 +133,9 @@ class CustomApp:
 
         self._outer = outer
 
-    def _with_store(self, app: Starlette) -> ASGIApp:
+    def _with_store(self, app: ASGIApp) -> ASGIApp:
+        """`app`, where `get_store()` finds the store of whoever the request is made for."""
+
         async def stored(scope: Scope, receive: Receive, send: Send) -> None:
             scope["state"] = dict(self.state)
             config: Any = {CONF: {CONFIG_KEY_RUNTIME: Runtime(store=await self.open_store())}}

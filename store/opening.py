@@ -8,6 +8,7 @@ from typing import Any
 
 from langgraph.store.base import BaseStore
 
+from accounts.callers import acting
 from config import loop, outage
 from config.database import AsyncPool, open_pool
 from config.loading import find
@@ -34,6 +35,11 @@ async def open_store(tenant: str) -> BaseStore:
     pool = await loop.at_home(_open_pool())
     store = ItemStore(pool, _open_pool, index=current.index, ttl=current.ttl, hnsw=current.hnsw)
     return TenantStore(store, tenant)
+
+
+async def open_own_store() -> BaseStore:
+    """The store of the tenant the running code acts for. Raises as `open_store` does."""
+    return await open_store(acting().tenant)
 
 
 async def close() -> None:

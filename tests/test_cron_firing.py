@@ -139,7 +139,9 @@ def test_a_cron_that_is_paused_or_over_does_not_fire_and_stays_as_it_is(change: 
 
 
 def test_no_slot_past_the_end_is_due() -> None:
-    cron = new_cron(end_time=timezone.now() + timedelta(seconds=30))
+    # Due now; its next slot is up to an hour away, and the end a moment before that one, whatever the minute.
+    next_slot = timezone.now().replace(minute=0, second=0, microsecond=0) + timedelta(hours=1)
+    cron = new_cron(end_time=next_slot - timedelta(microseconds=1))
     fire_due()
     cron.refresh_from_db()
     assert cron.next_run_date is not None

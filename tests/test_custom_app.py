@@ -14,7 +14,7 @@ from langgraph.store.memory import InMemoryStore
 
 from accounts import custom
 from accounts.authentication import authenticated
-from accounts.callers import SCOPE_KEY
+from accounts.callers import SCOPE_KEY, acting
 from config import custom_app, dialect, http
 from config.custom_app import CustomApp
 from config.loopback import Transport
@@ -22,6 +22,7 @@ from config.project import ProjectError, project
 
 APP = """
 from contextlib import asynccontextmanager
+from langgraph.config import get_store
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.responses import JSONResponse, PlainTextResponse
@@ -41,6 +42,9 @@ class Watching:
             if prefix:
                 scope["root_path"] = prefix.decode()
         await self.app(scope, receive, send)
+
+async def stored(request):
+    return JSONResponse((await get_store().aget(("x",), "whose")).value)
 
 async def own(request):
     '''
@@ -76,6 +80,7 @@ async def broken_lifespan(app):
 
 routes = [
     Route("/own", own),
+    Route("/stored", stored),
     Route("/body", body, methods=["POST"]),
     Route("/fail", fail),
     Route("/admin/login/", own),
@@ -95,10 +100,10 @@ from langgraph_sdk import Auth
 auth = Auth()
 
 @auth.authenticate
-async def authenticate(headers: dict) -> str:
+async def authenticate(headers: dict) -> dict:
     if b"x-name" not in headers:
         raise Auth.exceptions.HTTPException(status_code=401)
-    return headers[b"x-name"].decode()
+    return {"identity": headers[b"x-name"].decode(), "tenant_id": headers.get(b"x-tenant", b"").decode()}
 """
 Running = Callable[..., Any]
 
@@ -148,7 +153,9 @@ def forget() -> None:
 
 
 async def store() -> InMemoryStore:
-    return InMemoryStore()
+    opened = InMemoryStore()
+    await opened.aput(("x",), "whose", {"tenant": acting().tenant})
+    return opened
 
 
 async def test_its_lifespan_is_entered_once_and_left(running):
@@ -189,6 +196,15 @@ async def test_custom_routes_are_guarded_only_when_the_project_says_so(running):
     async with running("plain", enable_custom_route_auth=True) as (client, _):
         assert (await client.get("/own")).status_code == 401
         assert (await client.get("/own", headers={"x-name": "ann"})).status_code == 200
+
+
+async def test_get_store_finds_the_store_of_the_callers_tenant(running):
+    async with running("plain", enable_custom_route_auth=True) as (client, _):
+        answers = [
+            (await client.get("/stored", headers={"x-name": "ann", "x-tenant": tenant})).json()["tenant"]
+            for tenant in ("red", "blue", "")
+        ]
+    assert answers == ["red", "blue", ""]
 
 
 @pytest.mark.parametrize(("guard", "opens"), [(False, True), (True, False)])
