@@ -43,6 +43,12 @@ while not rollup.roll_up():
     pass
 """
 
+# When each text came, in the page itself: looking from outside takes longer than the news.
+NOTE_ARRIVALS = """element => {
+    window.arrivals = {};
+    const note = () => (window.arrivals[element.textContent] ??= Date.now());
+    new MutationObserver(note).observe(element, {childList: true, characterData: true, subtree: true});
+}"""
 HIDE = """hidden => {
     Object.defineProperty(document, "hidden", {value: hidden, configurable: true});
     document.dispatchEvent(new Event("visibilitychange"));
@@ -76,6 +82,7 @@ def test_an_event_is_seen_within_a_quarter_of_a_second(page_of: Callable[..., Pa
     expect(page.get_by_text(re.compile("^Live$"))).to_be_visible()
     note = page.locator('[data-live="dashboard:pending.note"]')
     later = {"assistant_id": "echo", "input": {"text": "hi"}, "after_seconds": 3600}
+    note.evaluate(NOTE_ARRIVALS)
     delays = []
     with httpx.Client(base_url=console.url) as client:
         thread = client.post("/threads", json={}).json()["thread_id"]
@@ -83,7 +90,7 @@ def test_an_event_is_seen_within_a_quarter_of_a_second(page_of: Callable[..., Pa
             assert client.post(f"/threads/{thread}/runs", json=later).status_code == 200
             begun = time.time()
             expect(note).to_have_text(f"{number} more scheduled")
-            delays.append(time.time() - begun)
+            delays.append(page.evaluate("text => arrivals[text]", f"{number} more scheduled") / 1000 - begun)
             time.sleep(0.1)
     assert statistics.median(delays) < NEWS_SECONDS, delays
 
