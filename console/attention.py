@@ -46,7 +46,10 @@ def needs(seen: Seen) -> list[Need]:
 def _queue(seen: Seen) -> Iterator[Need]:
     queue, pending = seen.queue, f"{reverse('console:runs')}?status=pending"
     waited = seen.now - queue.oldest if queue.oldest else timedelta()
-    if waited > LATE:
+    if queue.paused:
+        text = f"The queue is paused: {_many(queue.due, 'run')} due, and none begins."
+        yield Need("warn", text, reverse("console:queue"), "See who paused it")
+    elif waited > LATE:
         late = f"{_many(queue.due, 'run')} due, the oldest for {span(waited)}: "
         if queue.running == 0:
             yield Need("bad", late + "no worker takes any. Is one up?", _doctor(), "Look for the cause")

@@ -111,15 +111,15 @@ def queue_tiles(queue: figures.Queue, now: datetime) -> dict[str, Tile]:
     return {
         "running": Tile(
             "Running",
-            _count(queue.running),
+            count(queue.running),
             lost if queue.running else "no worker is busy",
             f"{runs}?status=running",
             "bad" if queue.lost else "",
         ),
         "pending": Tile(
             "Waiting",
-            _count(queue.due),
-            f"{_count(queue.delayed)} more scheduled" if queue.delayed else "for a worker or their turn",
+            count(queue.due),
+            f"{count(queue.delayed)} more scheduled" if queue.delayed else "for a worker or their turn",
             f"{runs}?status=pending",
         ),
         "oldest": Tile(
@@ -149,14 +149,14 @@ def hour_tiles(seen: Seen) -> dict[str, Tile]:
         "wait": _percentiles("Queue wait", [hour.waits], runs),
         "asked": Tile(
             "Interrupts waiting",
-            _count(seen.aside.asked),
+            count(seen.aside.asked),
             "for a person's answer",
             reverse("console:interrupts"),
             "warn" if seen.aside.asked else "",
         ),
         "undelivered": Tile(
             "Webhooks failed",
-            _count(seen.aside.undelivered),
+            count(seen.aside.undelivered),
             "in the last 24 hours",
             f"{reverse('admin:webhooks_webhookdelivery_changelist')}?status__exact=failed",
             "bad" if seen.aside.undelivered else "",
@@ -170,7 +170,8 @@ def _percentiles(title: str, histograms: Iterable[rollup.Histogram], url: str) -
     return Tile(title, span(middle), f"p50; p95 is {span(high)}", url)
 
 
-def _count(number: int) -> str:
+def count(number: int) -> str:
+    """A number of rows as it is shown; figures.MOST means so many or more."""
     return f"{number:,}{'+' if number >= figures.MOST else ''}"
 
 

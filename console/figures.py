@@ -23,7 +23,8 @@ SELECT (SELECT count(*) FROM (SELECT FROM runs_run
        (SELECT count(*) FROM (SELECT FROM runs_run
          WHERE status = 'running' AND lease_expires_at < %(now)s LIMIT %(most)s) AS lost),
        (SELECT created_at FROM runs_run WHERE status = 'pending' AND created_at <= %(now)s
-         ORDER BY created_at LIMIT 1)
+         ORDER BY created_at LIMIT 1),
+       EXISTS (SELECT FROM runs_pause)
 """
 ASIDE = """
 SELECT (SELECT count(*) FROM (SELECT FROM threads_thread WHERE status = 'interrupted' LIMIT %(most)s) AS asked),
@@ -67,6 +68,7 @@ class Queue:
     running: int
     lost: int
     oldest: datetime | None
+    paused: bool = False
 
 
 class Aside(NamedTuple):

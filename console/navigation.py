@@ -48,6 +48,7 @@ OPERATE, BUILD, GOVERN = "Operate", "Build", "Govern"
 ENTRIES = (
     Entry(OPERATE, "Dashboard", "monitoring", "console:dashboard", Role.NONE),
     Entry(OPERATE, "Runs", "play_circle", "console:runs"),
+    Entry(OPERATE, "Queue & workers", "conveyor_belt", "console:queue"),
     Entry(OPERATE, "Interrupts", "front_hand", "console:interrupts"),
     _rows(OPERATE, "Crons", "schedule", "crons.cron"),
     _rows(OPERATE, "Webhooks", "webhook", "webhooks.webhookendpoint"),

@@ -29,6 +29,7 @@ from console.pages import Crumb, Page, show
 from console.roles import needs
 from console.runs import RunRow
 from console.snippets import snippets
+from console.waiting import scene
 from runs import timeline
 from runs.dispatch import cancel_run, retry_run
 from runs.models import IN_FLIGHT, CancelAction, Run, RunStatus, RunTimeline
@@ -100,27 +101,13 @@ def _tabs(run: Run) -> list[Tab]:
 def why(run: Run) -> tuple[str, str]:
     """A sentence on why the run is as it is, and its tone; empty when nothing needs to be said."""
     if run.status == RunStatus.PENDING:
-        return _why_pending(run), "info"
+        return scene([run], timezone.now()).reason(run).text, "info"
     if run.status == RunStatus.RUNNING:
         lease = run.lease_expires_at
         if lease is not None and lease < timezone.now():
             return "Its worker has not renewed the lease: another one takes over within seconds.", "warn"
         return ("Asked to end; it does at the next place where it can.", "warn") if run.cancel_action else ("", "")
     return (run.cancel_reason, "warn") if run.cancel_reason else ("", "")
-
-
-def _why_pending(run: Run) -> str:
-    now = timezone.now()
-    if run.retry_at and run.retry_at > now:
-        return f"Attempt {run.attempt} failed by the server's fault; the next begins at {run.retry_at:%H:%M:%S} UTC."
-    if run.created_at > now:
-        return f"It is not due before {run.created_at:%Y-%m-%d %H:%M:%S} UTC."
-    ahead = Run.objects.filter(thread_id=run.thread_id, created_at__lt=run.created_at).in_flight().count()
-    if ahead:
-        return f"{ahead} run{'' if ahead == 1 else 's'} of the same thread come{'s' if ahead == 1 else ''} first."
-    if not Run.objects.filter(status=RunStatus.RUNNING, lease_expires_at__gt=now).exists():
-        return "No worker is seen to run anything: is one up?"
-    return "It waits for a free slot of a worker."
 
 
 # --- tabs -------------------------------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ def page(request: HttpRequest) -> HttpResponse:
     """/admin/runs/"""
     now, filters = timezone.now(), Filters.of(request.GET)
     rows = filters.rows(now)
-    found = sheet(request, _with_graph(rows), ORDER)
+    found = sheet(request, with_graph(rows), ORDER)
     return show(
         request,
         "console/runs.html",
@@ -163,7 +163,7 @@ def query_of(given: dict[str, str]) -> str:
     return query.urlencode()
 
 
-def _with_graph(rows: RunQuerySet) -> QuerySet[Run]:
+def with_graph(rows: RunQuerySet) -> QuerySet[Run]:
     """With what a list needs of `kwargs`, without the rest of it."""
     configurable = "kwargs__config__configurable"
     needed = {"graph_name": KT(f"{configurable}__graph_id"), "cron_name": KT(f"{configurable}__cron_id")}

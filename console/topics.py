@@ -1,12 +1,13 @@
 """The live topics by name, the part before a colon. A page that moves adds its line."""
 
-from console import dashboard, inbox, run_page
+from console import dashboard, inbox, queue, run_page
 from console.live import Topic
 
 TOPICS: dict[str, Topic] = {
     "dashboard": dashboard.TOPIC,
     "overview": dashboard.OVERVIEW,
     "run": run_page.TOPIC,
+    "queue": queue.TOPIC,
     "interrupts": inbox.TOPIC,
 }
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console import audit, dashboard, doctor, inbox, jump, run_page, runs, thread_actions, threads
+from console import audit, dashboard, doctor, inbox, jump, queue, run_page, runs, thread_actions, threads
 
 app_name = "console"
 urlpatterns = [
@@ -25,5 +25,8 @@ urlpatterns = [
     path("threads/<uuid:thread_id>/run/", thread_actions.run, name="run-thread"),
     path("threads/<uuid:thread_id>/prune/", thread_actions.prune, name="prune-thread"),
     path("threads/<uuid:thread_id>/delete/", thread_actions.delete, name="delete-thread"),
+    path("queue/", queue.page, name="queue"),
+    path("queue/pause/", queue.pause, name="pause-queue"),
+    path("queue/resume/", queue.resume, name="resume-queue"),
     path("doctor/", doctor.page, name="doctor"),
 ]

@@ -60,12 +60,15 @@ FIRST_IN_LINE = """NOT EXISTS (
                OR other.status = 'pending' AND (other.created_at, other.run_id) < (run.created_at, run.run_id)))
 """
 
+# Asked in the statement itself: a claim that begins after the queue was paused takes nothing.
+MAY_BEGIN = f"NOT EXISTS (SELECT FROM runs_pause) AND {FIRST_IN_LINE}"
+
 CLAIM = f"""
 UPDATE runs_run AS run
    SET status = 'running', attempt = attempt + 1, worker = %(worker)s, updated_at = clock_timestamp(),
        lease_expires_at = clock_timestamp() + %(lease)s, started_at = coalesce(started_at, clock_timestamp())
  WHERE run_id = %(run_id)s AND status = 'pending' AND greatest(created_at, retry_at) <= clock_timestamp()
-   AND {FIRST_IN_LINE}
+   AND {MAY_BEGIN}
 RETURNING *
 """  # noqa: S608 - our own text
 
@@ -75,7 +78,7 @@ UNHEARD = f"""
 SELECT run_id FROM runs_run AS run
  WHERE status = 'pending' AND created_at <= now() AND (retry_at IS NULL OR retry_at <= now())
    AND (updated_at <= now() - %(heard)s OR greatest(created_at, retry_at) > updated_at)
-   AND {FIRST_IN_LINE}
+   AND {MAY_BEGIN}
  ORDER BY created_at, run_id LIMIT %(limit)s
 """  # noqa: S608 - our own text
 
@@ -162,6 +165,21 @@ class RunQuerySet(ScopedQuerySet["Run"]):
     def note_blocked(self, run_id: uuid.UUID, attempt: int, blocked: list[dict[str, Any]]) -> None:
         """Keep what blocked the run's loop, while no later attempt has the run; it may have ended meanwhile."""
         self.filter(run_id=run_id, attempt=attempt).update(blocked=blocked)
+
+
+class Pause(models.Model):
+    """While there is a row, no run begins anywhere; there is at most one. Written by pausing.py alone."""
+
+    only = models.BooleanField(primary_key=True, default=True, editable=False)
+    since = models.DateTimeField(db_default=Now())
+    person = models.TextField()
+    reason = models.TextField(default="", blank=True)
+
+    class Meta:
+        constraints = [models.CheckConstraint(condition=models.Q(only=True), name="one_pause")]
+
+    def __str__(self) -> str:
+        return f"paused by {self.person}"
 
 
 class RunTimeline(models.Model):
