@@ -55,7 +55,7 @@ class Found:
 KINDS = (
     Kind("run", Run, "console:run-start"),
     Kind("thread", Thread, "console:thread"),
-    Kind("assistant", Assistant, "admin:assistants_assistant_change"),
+    Kind("assistant", Assistant, "console:assistant"),
     Kind("cron", Cron, "admin:crons_cron_change"),
     Kind("webhook delivery", WebhookDelivery, "admin:webhooks_webhookdelivery_change"),
     Kind("webhook endpoint", WebhookEndpoint, "admin:webhooks_webhookendpoint_change"),

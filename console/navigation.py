@@ -53,7 +53,7 @@ ENTRIES = (
     _rows(OPERATE, "Crons", "schedule", "crons.cron"),
     _rows(OPERATE, "Webhooks", "webhook", "webhooks.webhookendpoint"),
     _rows(OPERATE, "Deliveries", "outbox", "webhooks.webhookdelivery"),
-    _rows(BUILD, "Assistants", "smart_toy", "assistants.assistant"),
+    Entry(BUILD, "Assistants", "smart_toy", "console:assistants"),
     Entry(BUILD, "Threads", "forum", "console:threads"),
     _rows(GOVERN, "API keys", "key", "accounts.apikey"),
     _rows(GOVERN, "Tenants", "apartment", "accounts.tenant"),

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from console import audit, dashboard, doctor, inbox, jump, queue, run_page, runs, thread_actions, threads
+from console import assistants, audit, dashboard, doctor, inbox, jump, queue, run_page, runs, thread_actions, threads
 
 app_name = "console"
 urlpatterns = [
@@ -28,5 +28,9 @@ urlpatterns = [
     path("queue/", queue.page, name="queue"),
     path("queue/pause/", queue.pause, name="pause-queue"),
     path("queue/resume/", queue.resume, name="resume-queue"),
+    path("assistants/", assistants.page, name="assistants"),
+    path("assistants/<uuid:assistant_id>/", assistants.one, name="assistant"),
+    path("assistants/<uuid:assistant_id>/try/", assistants.attempt, name="try-assistant"),
+    path("assistants/<uuid:assistant_id>/latest/", assistants.set_latest, name="set-latest"),
     path("doctor/", doctor.page, name="doctor"),
 ]
