@@ -21,6 +21,7 @@ from config.environment import (
     env_str,
     env_uuid,
 )
+from config.look import look
 
 # langgraph.json may set variables, so it comes before all of them; what is wrong with it is said at the start.
 _HTTP: dict[str, Any] = document.early().get("http", {})
@@ -140,34 +141,7 @@ STATICFILES_DIRS = [BASE_DIR / "static"] if (BASE_DIR / "static").is_dir() else 
 # A role gives permissions of Django's: console/roles.py.
 AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend", "console.roles.RoleBackend"]
 LOGIN_URL, LOGIN_REDIRECT_URL = f"{MOUNT_PREFIX}/admin/login/", f"{MOUNT_PREFIX}/admin/"
-# The admin's look. The callbacks live in console/.
-UNFOLD: dict[str, Any] = {
-    "SITE_TITLE": "Weft",
-    "SITE_HEADER": "Weft",
-    "SITE_SUBHEADER": f"Agent server {VERSION}",
-    "SITE_URL": f"{MOUNT_PREFIX}/docs",
-    "SITE_ICON": f"{STATIC_URL}weft/favicon.svg",
-    "SITE_FAVICONS": [{"rel": "icon", "type": "image/svg+xml", "href": f"{STATIC_URL}weft/favicon.svg"}],
-    "STYLES": [f"{STATIC_URL}weft/admin.css", f"{STATIC_URL}weft/console.css"],
-    "SCRIPTS": [f"{STATIC_URL}weft/console/theme.js", f"{STATIC_URL}weft/console/module.js"],
-    "SHOW_HISTORY": True,
-    "SHOW_VIEW_ON_SITE": False,
-    "COLORS": {
-        "primary": {
-            "50": "oklch(98.4% .014 180.7)",
-            "100": "oklch(95.3% .051 180.8)",
-            "200": "oklch(91% .096 180.4)",
-            "300": "oklch(85.5% .138 181.1)",
-            "400": "oklch(77.7% .152 181.9)",
-            "500": "oklch(70.4% .14 182.5)",
-            "600": "oklch(51.1% .096 186.4)",
-            "700": "oklch(46.5% .086 187.4)",
-            "800": "oklch(43.7% .078 188.2)",
-            "900": "oklch(38.6% .063 188.4)",
-            "950": "oklch(27.7% .046 192.5)",
-        },
-    },
-}
+UNFOLD = look(VERSION, STATIC_URL, f"{MOUNT_PREFIX}/docs")
 LANGUAGE_CODE = "en-us"
 TIME_ZONE = "UTC"
 USE_TZ = True
