@@ -1,30 +1,35 @@
 """The queue: what waits and why, who executes it, and the switch that holds everything back."""
 
+from collections import defaultdict
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib import messages
 from django.db import transaction
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET, require_POST
+from redis.exceptions import RedisError
 
 from accounts.audit import record
 from console import figures
 from console.dashboard import Tile, count, queue_tiles
 from console.live import Topic, polled
-from console.pages import Page, show
+from console.pages import Crumb, Page, show
 from console.roles import needs
 from console.runs import RunRow, with_graph
 from console.waiting import Reason, scene
-from runs import pausing
+from runs import pausing, presence
 from runs.models import Run, RunStatus
+from runs.presence import Worker, present
 
 SHOWN = 25  # of the oldest pending runs
+RUNS = 500  # in execution, of all workers
 QUEUE = ("runs.pause", "queue")  # what the audit log calls it
 
 
@@ -57,7 +62,10 @@ def _seen(now: datetime) -> dict[str, Any]:
             "running": tiles["running"],
         },
         "pause": pausing.current(),
-        "parts": {"waiting": render_to_string("console/queue/waiting.html", {"waiting": waiting(now)})},
+        "parts": {
+            "waiting": render_to_string("console/queue/waiting.html", {"waiting": waiting(now)}),
+            "workers": render_to_string("console/queue/workers.html", {"workers": workers(now)}),
+        },
     }
 
 
@@ -66,6 +74,64 @@ def waiting(now: datetime) -> list[Waiting]:
     runs = list(with_graph(Run.objects.filter(status=RunStatus.PENDING).in_turn())[:SHOWN])
     known = scene(runs, now)
     return [Waiting(RunRow(run, now), known.reason(run)) for run in runs]
+
+
+# --- workers ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Busy:
+    """A worker and what it executes."""
+
+    worker: Worker
+    seen: datetime
+    started: datetime
+    runs: list[UUID]
+
+
+def workers(now: datetime) -> list[Busy] | None:
+    """Those that are up; None when Redis does not answer."""
+    found = present()
+    return None if found is None else _busy(found, now)
+
+
+def _busy(found: list[Worker], now: datetime) -> list[Busy]:
+    running = Run.objects.filter(status=RunStatus.RUNNING, worker__in=[worker.name for worker in found])
+    held: defaultdict[str, list[UUID]] = defaultdict(list)
+    for name, run_id in running.order_by("created_at").values_list("worker", "run_id")[:RUNS]:
+        held[name].append(run_id)
+    return [
+        Busy(one, now - timedelta(seconds=one.age), datetime.fromisoformat(one.started_at), held[one.name])
+        for one in found
+    ]
+
+
+@require_GET
+@needs("viewer")
+def worker(request: HttpRequest, name: str) -> HttpResponse:
+    """/admin/queue/workers/<name>/"""
+    found = [one for one in present() or () if one.name == name]
+    if not found:
+        raise Http404("This worker is gone: it has said nothing for half a minute.")
+    (busy,) = _busy(found, timezone.now())
+    above = (Crumb("Queue & workers", reverse("console:queue")),)
+    return show(request, "console/queue/worker.html", Page(f"Worker {name}", above), busy=busy)
+
+
+@require_POST
+@needs("operator")
+def order_worker(request: HttpRequest, name: str) -> HttpResponse:
+    """POST /admin/queue/workers/<name>/order/: `order` is quiet or go."""
+    quiet, reason = request.POST.get("order") == "quiet", request.POST.get("reason", "").strip()[:500]
+    try:
+        presence.order(name, quiet=quiet)
+    except RedisError:
+        messages.error(request, "Redis does not answer, so the worker cannot be told.")
+        return redirect("console:queue")
+    record(request, "quiet" if quiet else "go on", ("runs.worker", name), reason=reason)
+    told = "take no more runs" if quiet else "take runs again"
+    messages.success(request, f"{name} was told to {told}; it does within seconds.")
+    return redirect("console:queue")
 
 
 # --- the switch -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from django.db.models import Count, OuterRef, Q, Subquery
 
 from runs import pausing
 from runs.models import Pause, Run, RunStatus
+from runs.presence import present
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,21 @@ class Scene:
             many = f"{ahead} run{'' if ahead == 1 else 's'}"
             return Reason("thread_busy", f"{many} of the same thread come{'s' if ahead == 1 else ''} first.")
         if not self.any_worker:
-            return Reason("no_worker", "No worker is seen to run anything: is one up?")
+            return Reason("no_worker", "No worker is seen that takes runs: is one up?")
         return Reason("no_slot", "It waits for a free slot of a worker.")
 
 
 def scene(runs: Sequence[Run], now: datetime) -> Scene:
-    """What these pending runs depend on: three queries however many they are."""
-    leased = Run.objects.filter(status=RunStatus.RUNNING, lease_expires_at__gt=now)
-    return Scene(now, pausing.current(), _ahead(runs), leased.exists())
+    """What these pending runs depend on: a few queries however many they are."""
+    return Scene(now, pausing.current(), _ahead(runs), _any_worker(now))
+
+
+def _any_worker(now: datetime) -> bool:
+    """Whether one takes runs, as far as can be seen: without Redis, whether one holds a lease."""
+    workers = present()
+    if workers is None:
+        return Run.objects.filter(status=RunStatus.RUNNING, lease_expires_at__gt=now).exists()
+    return any(worker.state == "active" for worker in workers)
 
 
 def _ahead(runs: Sequence[Run]) -> dict[UUID, int]:

@@ -62,11 +62,12 @@ def slots() -> Slots:
 
 
 def attempt(run_id: UUID) -> None:
-    """Claim the run, execute it, write how it ended. Without a free slot, or on the way down, it is left to others.
+    """Claim the run, execute it, write how it ended. Without a free slot, on the way down or
+    while quiet, it is left to others.
 
     So is a run of which an earlier attempt is still under way here, having lost its lease: it will be stopped first.
     """
-    if watch().draining or run_id in watch().held or not slots().take():
+    if not watch().claims or run_id in watch().held or not slots().take():
         return
     try:
         claimed = time.monotonic()

@@ -35,6 +35,7 @@ class Watch:
         self.woken = threading.Event()
         self.renewed = time.monotonic()
         self.drained_by = float("inf")
+        self.quiet = False  # somebody asked it to claim nothing more: see presence.py
         threading.Thread(target=self._look_for_ever, name="lease-watch", daemon=True).start()
         loop.start(self._listen())
 
@@ -42,6 +43,11 @@ class Watch:
     def draining(self) -> bool:
         """Whether this process is going down and claims nothing more."""
         return self.drained_by < float("inf")
+
+    @property
+    def claims(self) -> bool:
+        """Whether this process may claim runs."""
+        return not (self.draining or self.quiet)
 
     @contextmanager
     def holding(self, run: Run, claimed: float) -> Iterator[Execution]:

@@ -40,7 +40,8 @@ class Picker:
         while not watch().draining:
             slots().freed.clear()
             self._take_back()
-            if free := slots().free:
+            free = slots().free if watch().claims else 0
+            if free:
                 full = self._look(free) == free
             time.sleep(REST_SECONDS)
             # Not all at the same time, where there are many workers.

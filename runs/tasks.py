@@ -19,6 +19,7 @@ from runs.attempts import attempt
 from runs.blocking import block_watch
 from runs.leases import watch
 from runs.picker import picker
+from runs.presence import presence
 from runs.ringing import EXECUTE
 from runs.sweeper import take_back_expired
 
@@ -41,6 +42,7 @@ def prepare(**_: Any) -> None:
     watch()
     block_watch()
     picker()
+    presence().tell_for_ever()
     outage.watch(conninfo())
     spare_the_collector()
 

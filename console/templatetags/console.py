@@ -21,7 +21,7 @@ DASH = format_html('<span class="wf-faint">{}</span>', "–")
 TONES = {
     "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active"),
     "bad": ("error", "timeout", "failed", "exhausted", "dead", "gone", "blocked"),
-    "warn": ("interrupted", "cancelling", "retrying", "paused", "warning", "draining", "expired", "revoked"),
+    "warn": ("interrupted", "cancelling", "retrying", "paused", "warning", "draining", "expired", "revoked", "quiet"),
     "live": ("running", "busy", "sending", "claimed"),
     "wait": ("pending", "queued", "scheduled", "delayed", "waiting"),
 }

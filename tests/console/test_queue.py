@@ -84,7 +84,7 @@ def test_the_queues_page_says_what_waits_and_why(page_of: Open, console: LiveSer
     expect(page.locator("tr", has_text=second["run_id"][-12:])).to_have_count(0)
 
 
-@pytest.mark.parametrize("verb", ["pause", "resume"])
+@pytest.mark.parametrize("verb", ["pause", "resume", "workers/any/order"])
 @pytest.mark.parametrize("role", ["viewer", "responder"])
 def test_who_is_no_operator_cannot_switch_the_queue(page_of: Open, console: LiveServer, role: str, verb: str) -> None:
     page = page_of(role)
@@ -97,3 +97,28 @@ def test_who_is_no_operator_cannot_switch_the_queue(page_of: Open, console: Live
     answer = httpx.post(f"{console.url}/admin/queue/{verb}/", cookies=cookies, headers=headers)
     assert answer.status_code == 403
     assert "This needs the role operator." in answer.text
+
+
+def test_a_worker_is_told_to_be_quiet_and_to_go_on(page_of: Open, console: LiveServer) -> None:
+    running = started(console, "slow_job", {"seconds": 1, "steps": 60})
+    page = page_of("operator")
+    page.goto("/admin/queue/")
+    row = page.locator("[data-live-html='queue:workers'] tbody tr")
+    expect(row).to_contain_text("active")
+    expect(row).to_contain_text(running["run_id"][-12:])
+    shoot(page, "queue-workers")
+    row.get_by_role("link").first.click()
+    page.get_by_role("button", name="Quiet", exact=True).click()
+    page.get_by_role("button", name="Quiet the worker").click()
+    expect(row).to_contain_text("quiet")
+    run = started(console, "echo", {"text": "later"})
+    expect(page.locator("tr", has_text=run["run_id"][-12:])).to_contain_text("no_worker")
+    time.sleep(RESUME_SECONDS)
+    assert status_of(console, run) == "pending" and status_of(console, running) == "running"
+    row.get_by_role("link").first.click()
+    shoot(page, "queue-worker")
+    page.get_by_role("button", name="Go on").click()
+    expect(row).to_contain_text("active")
+    httpx.get(f"{console.url}/threads/{run['thread_id']}/runs/{run['run_id']}/join", timeout=30)
+    assert status_of(console, run) == "success"
+    httpx.post(f"{console.url}/threads/{running['thread_id']}/runs/{running['run_id']}/cancel", timeout=30)
