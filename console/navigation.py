@@ -55,6 +55,7 @@ ENTRIES = (
     _rows(OPERATE, "Deliveries", "outbox", "webhooks.webhookdelivery"),
     Entry(BUILD, "Assistants", "smart_toy", "console:assistants"),
     Entry(BUILD, "Threads", "forum", "console:threads"),
+    Entry(BUILD, "Store", "inventory_2", "console:store"),
     _rows(GOVERN, "API keys", "key", "accounts.apikey"),
     _rows(GOVERN, "Tenants", "apartment", "accounts.tenant"),
     Entry(GOVERN, "Audit log", "history", "console:audit", Role.OPERATOR),

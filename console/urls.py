@@ -2,7 +2,20 @@
 
 from django.urls import path
 
-from console import assistants, audit, dashboard, doctor, inbox, jump, queue, run_page, runs, thread_actions, threads
+from console import (
+    assistants,
+    audit,
+    dashboard,
+    doctor,
+    inbox,
+    jump,
+    queue,
+    run_page,
+    runs,
+    store_browser,
+    thread_actions,
+    threads,
+)
 
 app_name = "console"
 urlpatterns = [
@@ -34,5 +47,9 @@ urlpatterns = [
     path("assistants/<uuid:assistant_id>/", assistants.one, name="assistant"),
     path("assistants/<uuid:assistant_id>/try/", assistants.attempt, name="try-assistant"),
     path("assistants/<uuid:assistant_id>/latest/", assistants.set_latest, name="set-latest"),
+    path("store/", store_browser.page, name="store"),
+    path("store/item/", store_browser.item, name="item"),
+    path("store/item/edit/", store_browser.edit, name="edit-item"),
+    path("store/item/delete/", store_browser.delete, name="delete-item"),
     path("doctor/", doctor.page, name="doctor"),
 ]
