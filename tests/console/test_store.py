@@ -1,5 +1,6 @@
 """The store's pages: a tree of namespaces, items found, mended and deleted; and who may."""
 
+import re
 import time
 from collections.abc import Callable
 
@@ -87,3 +88,35 @@ def test_who_lacks_the_role_changes_nothing(page_of: Open, console: LiveServer, 
     )
     assert answer.status_code == 403
     assert value_of(console, root, "town") == {"is": "London"}
+
+
+PUT_FOR_TENANT = """
+from accounts.models import Tenant
+from config import loop
+from store.opening import open_store
+Tenant.objects.get_or_create(slug="acme")
+async def put():
+    await (await open_store("acme")).aput(("theirs",), "town", {"is": "Rome"})
+loop.run(put())
+"""
+
+
+def test_items_are_found_by_meaning_and_of_a_tenant_and_none_is_made_blank(page_of: Open, console: LiveServer) -> None:
+    root = f"meant{time.time_ns()}"
+    put(console, [root], "town", {"text": "London is a town"})
+    in_server(console, PUT_FOR_TENANT)
+    page = page_of("operator")
+    page.goto(f"/admin/store/?prefix={root}")
+    page.get_by_label("Meaning").fill("a town")
+    page.get_by_role("button", name="Find").click()
+    expect(page.locator("[data-label=Score]")).to_have_text([re.compile(r"\d\.\d{3}")])
+    page.get_by_role("link", name="town").click()
+    page.get_by_label("JSON").fill("")
+    page.get_by_role("button", name="Save").click()
+    expect(page.locator(".wf-why")).to_contain_text("must be a JSON object")
+    page.goto("/admin/store/?prefix=theirs")
+    expect(page.locator("tbody tr")).to_have_count(0)
+    page.get_by_label("Tenant").select_option("acme")
+    page.get_by_role("button", name="Find").click()
+    page.get_by_role("link", name="town").click()
+    expect(page.locator(".wf-content")).to_contain_text("Rome")
