@@ -4,12 +4,13 @@ Lock order: thread, cron; firing goes the other way and therefore never waits fo
 """
 
 import uuid
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Self
 
 from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
-from django.db import models
+from django.db import connection, models
 from django.utils.timezone import now
 from uuid_utils.compat import uuid7
 
@@ -53,7 +54,20 @@ class Outcome(models.TextChoices):
 
 DUE = """
 SELECT *, clock_timestamp() AS server_time FROM crons_cron
- WHERE due_at <= now() ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+ WHERE due_at <= now() AND (%(cron)s::uuid IS NULL OR cron_id = %(cron)s)
+ ORDER BY due_at LIMIT 1 FOR UPDATE SKIP LOCKED
+"""
+# Whose slot can be settled without a look at other rows than the assistant's.
+SIMPLE = """
+SELECT *, clock_timestamp() AS server_time FROM crons_cron
+ WHERE due_at <= now() AND next_run_date IS NOT NULL AND thread_id IS NULL AND overlap = 'allow'
+   AND (end_time IS NULL OR end_time > clock_timestamp())
+ ORDER BY due_at LIMIT %(most)s FOR UPDATE SKIP LOCKED
+"""
+GO_ON = """
+UPDATE crons_cron SET next_run_date = given.slot, due_at = given.due
+  FROM unnest(%s::uuid[], %s::timestamptz[], %s::timestamptz[]) AS given (cron_id, slot, due)
+ WHERE crons_cron.cron_id = given.cron_id
 """
 
 
@@ -82,9 +96,28 @@ class CronQuerySet(ScopedQuerySet["Cron"]):
             return self
         return self.filter(models.Q(thread=None) | scope.condition("thread__"))
 
-    def claim_due(self) -> "Cron | None":
-        """The one due for longest that nobody else has, locked until the transaction ends; `server_time` is now."""
-        return next(iter(self.raw(DUE)), None)
+    def claim_due(self, cron_id: uuid.UUID | None = None) -> "Cron | None":
+        """The one due for longest that nobody else has, locked until the transaction ends; `server_time` is now.
+
+        With an id only that one, if it is due and nobody has it.
+        """
+        return next(iter(self.raw(DUE, {"cron": cron_id})), None)
+
+    def claim_simple(self, most: int) -> "list[Cron]":
+        """Like `claim_due`, but several of those without a thread, whose earlier runs do not matter."""
+        return list(self.raw(SIMPLE, {"most": most}))
+
+    def advance(self, crons: "Sequence[Cron]", moment: datetime) -> None:
+        """`Cron.advance` for all of them, in one statement and with one look at each timetable."""
+        following: dict[Schedule, datetime | None] = {}
+        for cron in crons:
+            if cron.timetable not in following:
+                following[cron.timetable] = cron.following(moment)
+            cron.next_run_date = following[cron.timetable]
+            cron.arrange()
+        columns = zip(*((cron.pk, cron.next_run_date, cron.due_at) for cron in crons), strict=True)
+        with connection.cursor() as cursor:
+            cursor.execute(GO_ON, [list(column) for column in columns])
 
     def note_end(self, cron_id: uuid.UUID, *, failed: bool) -> None:
         """A run of the cron ended: count failures in a row, and pause the cron after as many as it puts up with."""
@@ -147,6 +180,13 @@ class Cron(models.Model):
         """Its next slots in UTC, `count` at most, none past its end."""
         return upcoming(self.timetable, count, moment or now(), self.end_time)
 
+    def following(self, moment: datetime) -> datetime | None:
+        """The first slot after the moment, in UTC; None when it fires no more."""
+        try:
+            return self.timetable.following(moment)
+        except NeverFires:
+            return None
+
     def arrange(self) -> None:
         """Set `due_at` by what the row says: never while it is paused or past its end."""
         over = self.next_run_date is None or (self.end_time is not None and self.next_run_date > self.end_time)
@@ -154,10 +194,7 @@ class Cron(models.Model):
 
     def advance(self, moment: datetime) -> None:
         """Go on to the first slot after the moment, whatever was missed. Call it with the row locked."""
-        try:
-            self.next_run_date = self.timetable.following(moment)
-        except NeverFires:
-            self.next_run_date = None
+        self.next_run_date = self.following(moment)
         self.arrange()
         self.save(update_fields=["next_run_date", "due_at"])
 

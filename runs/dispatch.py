@@ -5,6 +5,7 @@ Lock order: thread row, then runs. Source: contract/core.md 5.3 to 5.9.
 
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
+from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from accounts.authorizer import Scope, authorize
 from accounts.callers import Caller
 from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant
+from assistants.visible import may_run
 from config import loop
 from config.database import insert_together
 from config.errors import BadRequest, Conflict, Invalid, NotFound
@@ -48,6 +50,8 @@ RETRIED = (
 )
 # With the database's time, by which runs are due (`server_time`): workers compare with no other clock.
 ASSISTANT_NOW = "SELECT *, clock_timestamp() AS server_time FROM assistants_assistant WHERE assistant_id = %s"
+
+RUNG = 20  # of runs that come in one statement: with so many waiting, workers look by themselves
 
 
 class ThreadBusy(Conflict):
@@ -108,16 +112,48 @@ def create_stateless_run(body: dict[str, Any], caller: Caller) -> Run:
         return _stateless_run(body, caller)
 
 
-def _stateless_run(body: dict[str, Any], caller: Caller) -> Run:
+class Known:
+    """What several new runs ask about assistants, asked once; for callers whom nothing but their tenant tells apart."""
+
+    def __init__(self) -> None:
+        self.assistant = cache(_assistant)
+        self._may_run: dict[tuple[str, UUID], bool] = {}
+
+    def may_run(self, caller: Caller, assistant_id: UUID) -> bool:
+        """See assistants/visible.py."""
+        asked = caller.tenant, assistant_id
+        if asked not in self._may_run:
+            self._may_run[asked] = may_run(caller, assistant_id)
+        return self._may_run[asked]
+
+
+def new_stateless_run(body: dict[str, Any], caller: Caller, known: Known) -> Run:
+    """A run on a thread of its own, neither of them written. Raises as `create_run` does, but for full queues."""
     assistant_id, run_id = _checked(body), uuid7()
     if (body.get("command") or {}).get("resume"):
         raise BadRequest("You must provide a thread_id when resuming.")
-    _, body = may_create(caller, None, assistant_id, run_id, body)
+    _, body = may_create(caller, None, assistant_id, run_id, body, may_run=known.may_run)
     temporary = body.get("on_completion", "delete") == "delete"
-    assistant = _assistant(assistant_id)
+    assistant = known.assistant(assistant_id)
     thread = _new_thread(uuid7(), assistant, body, caller.tenant)
-    run = _new_run(run_id, assistant, thread, body, caller, existed=False, temporary=temporary)
-    insert_together(thread, run)
+    return _new_run(run_id, assistant, thread, body, caller, existed=False, temporary=temporary)
+
+
+def insert_runs(runs: Sequence[Run]) -> None:
+    """Write what `new_stateless_run` made, in a statement for the threads and one for the runs. Raises QueueFull.
+
+    Call it inside a transaction, for tenants without a limit. Workers are told of some and find the others.
+    """
+    admit(len(runs))
+    Thread.objects.bulk_create([run.thread for run in runs])
+    Run.objects.bulk_create(runs)
+    for run in runs[:RUNG]:
+        _ring_if_due(run)
+
+
+def _stateless_run(body: dict[str, Any], caller: Caller) -> Run:
+    run = new_stateless_run(body, caller, Known())
+    insert_together(run.thread, run)
     _ring_if_due(run)
     return run
 

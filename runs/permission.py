@@ -3,7 +3,7 @@
 Source: contract/platform.md 6.5.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -32,10 +32,17 @@ CHANGEABLE = ("multitask_strategy", "if_not_exists", "after_seconds")
 
 
 def may_create(
-    caller: Caller, thread_id: UUID | None, assistant_id: UUID, run_id: UUID, body: dict[str, Any]
+    caller: Caller,
+    thread_id: UUID | None,
+    assistant_id: UUID,
+    run_id: UUID,
+    body: dict[str, Any],
+    *,
+    may_run: Callable[[Caller, UUID], bool] = may_run,
 ) -> tuple[Scope, dict[str, Any]]:
     """Which threads the caller may create the run on, and the body as the handler left it; no thread, a new one.
 
+    `may_run` is for those who have asked before.
     Raises NotFound for an assistant the caller does not see, and what `authorize` raises.
     """
     if caller.unbound:
