@@ -178,23 +178,46 @@ def test_what_a_burst_writes_is_encrypted(settings: Any) -> None:
     Run.objects.all().delete()  # while it can be read
 
 
-def test_a_cron_made_in_a_context_of_encryption_is_fired_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    new_cron()
-    with encryption.within({"owner": "ada"}):
-        sealed = new_cron()
-    new_cron()
-    under: list[Any] = []
+@pytest.fixture
+def alone(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """The contexts of encryption in which runs were created one at a time."""
+    under: list[dict[str, Any]] = []
 
     def observed(*arguments: Any) -> Run:
         under.append(encryption.context())
         return create_stateless_run(*arguments)
 
     monkeypatch.setattr(firing, "create_stateless_run", observed)
+    return under
+
+
+def test_a_cron_made_in_a_context_of_encryption_is_fired_in_it(alone: list[dict[str, Any]]) -> None:
+    new_cron()
+    with encryption.within({"owner": "ada"}):
+        sealed = new_cron()
+    new_cron()
     assert fire_due() == 3
     run = run_of(sealed)
     assert run
     assert run.kwargs[encryption.MARKER] == {"owner": "ada"}
-    assert under == [{"owner": "ada"}]
+    assert alone == [{"owner": "ada"}]
+
+
+def test_no_run_waits_locked_while_the_host_of_anothers_webhook_is_looked_up(alone: list[dict[str, Any]]) -> None:
+    for webhook in (None, "https://hooks.invalid/x", None):
+        new_cron(payload={"webhook": webhook})
+    assert fire_due() == 3
+    assert len(alone) == 1
+
+
+def test_with_auth_handlers_each_cron_is_asked_about_alone(
+    alone: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(3):
+        new_cron()
+    monkeypatch.setattr(firing, "custom_auth", object)
+    assert fire_due() == 3
+    assert len(alone) == 3
 
 
 def test_workers_are_told_of_some_and_left_to_find_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
