@@ -32,12 +32,16 @@ NEW_ENDPOINT = {"url": "http://127.0.0.1:9/", "events": ["run.error"]}
 WITHOUT_DATABASE = {
     ("get", "/ok"),
     ("get", "/info"),
+    ("get", "/metrics"),
+    ("get", "/.well-known/agent-card.json"),
     ("post", "/runs/crons/preview"),
     ("get", "/threads/{thread_id}/stream"),
     ("post", "/threads/{thread_id}/stream/events"),
     ("post", "/threads/{thread_id}/commands"),
     ("post", "/mcp"),
+    ("post", "/a2a/{assistant_id}"),
 }
+WAITS_FOR_REDIS = "(REDIS_URI) does not answer"
 # Waiting for a connection takes ten seconds; whoever was let go, or never waited, has not done that.
 AT_ONCE = 8.0
 
@@ -294,13 +298,17 @@ async def test_a_process_that_starts_without_redis_serves_and_has_it_later(
     async with asyncio.timeout(30):
         while (await unless_unavailable(client, thread_id)) is None:
             await asyncio.sleep(0.2)
-    assert "(REDIS_URI) does not answer" in alone.log.read_text()
+    assert WAITS_FOR_REDIS in alone.log.read_text()
 
 
 async def test_a_worker_that_waits_for_redis_can_be_ended(redis: Service, alone: LiveServer) -> None:
     with redis.gone():
+        told = alone.log.read_text().count(WAITS_FOR_REDIS)
         worker = alone.start("waiting", "worker", "--name=waiting")
-        await asyncio.sleep(4)
+        async with asyncio.timeout(30):
+            while alone.log.read_text().count(WAITS_FOR_REDIS) == told:
+                await asyncio.sleep(0.1)
+        await asyncio.sleep(2)
         assert worker.poll() is None
         worker.terminate()
         assert await asyncio.to_thread(worker.wait, 20) == 0

@@ -216,7 +216,7 @@ def test_runs_and_threads_do_what_the_model_says() -> None:
     run_state_machine_as_test(
         RunsAndThreads,
         settings=settings(
-            max_examples=EXAMPLES or 8,
+            max_examples=EXAMPLES or 12,
             stateful_step_count=50,
             derandomize=not EXAMPLES,
             print_blob=True,
