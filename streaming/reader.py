@@ -4,6 +4,8 @@ Sees to it that a run's end is told even when the log that should tell it is gon
 being told. Source: contract/streaming.md 8.3.
 """
 
+import asyncio
+import logging
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 from typing import Any
@@ -13,6 +15,7 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from config.database import in_thread
+from config.errors import UNAVAILABLE
 from events import log
 from events.log import Part
 from runs import lookout
@@ -22,7 +25,9 @@ from runs.models import IN_FLIGHT, Run, RunStatus
 from streaming.translation import Event, Translation, position_before, seq_of
 from threads.models import Thread
 
+logger = logging.getLogger(__name__)
 Said = dict[str, Any]
+AWAY_SECONDS = 1.0  # between two questions to a PostgreSQL that is away
 
 
 class TooSlow(Exception):
@@ -52,7 +57,9 @@ class Reader:
         Ends with the thread, and when the log was lost. Raises TooSlow.
         """
         await self._find_place()
-        await self._note_running()
+        while not await self._note_running():
+            yield []
+            await asyncio.sleep(AWAY_SECONDS)
         stream = str(self.thread_id)
         with lookout.runs().watching_some(stream) as watches:
             async for parts in log.follow(stream, self.position, settings.HEARTBEAT_SECONDS):
@@ -78,10 +85,16 @@ class Reader:
             if self.seq and self.position == log.BEGINNING:
                 self.position = position_before(self.seq, self.end_then)
 
-    async def _note_running(self) -> None:
-        """What runs already is to be seen ending, though its beginning lies before the place."""
-        for run_id, graph_name in await in_thread(_running, self.thread_id):
+    async def _note_running(self) -> bool:
+        """What runs already is to be seen ending, though its beginning lies before the place. False: no PostgreSQL."""
+        try:
+            running = await in_thread(_running, self.thread_id)
+        except UNAVAILABLE as error:
+            logger.warning("Who runs on thread %s cannot be asked: %s", self.thread_id, error)
+            return False
+        for run_id, graph_name in running:
             self.translation.introduce(run_id, graph_name, begun=self.position != log.BEGINNING)
+        return True
 
     async def translated(self, parts: Sequence[Part]) -> list[Event]:
         """The events of the next parts. Raises TooSlow."""

@@ -139,8 +139,9 @@ def test_runs_that_wait_while_nothing_runs_need_a_worker(assistant: Assistant) -
 
 
 def test_a_beat_that_does_not_tick_is_noticed(assistant: Assistant) -> None:
-    ended_run(assistant)
-    rollup.roll_up(timezone.now() - timedelta(minutes=10))
+    then = timezone.now() - timedelta(minutes=10)
+    ended_run(assistant, ended_at=then)
+    rollup.roll_up(then)
     assert needs()[0].text.startswith("beat has not ticked since 10 min")
 
 
