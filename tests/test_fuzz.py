@@ -36,8 +36,9 @@ UNDECLARED = {400, 405, 413}
 ENDLESS = re.compile(r"^/threads/[^/?]+/stream(/events)?(\?|$)")
 # The thread is there, its history is not: as the reference answers (threads/views.py).
 HALF_DONE = ("POST", "/threads", 201)
-# Their refusals have the shape of their protocol; tests/test_mcp.py and test_event_streaming.py look at them.
-OTHER_PROTOCOLS = ("/mcp", "/threads/{thread_id}/commands")
+# Their refusals have the shape of their protocol; test_mcp.py, test_a2a.py and test_event_streaming.py look at them.
+CARDS = ("/a2a/{assistant_id}/.well-known/agent-card.json", "/.well-known/agent-card.json")
+OTHER_PROTOCOLS = ("/mcp", "/threads/{thread_id}/commands", "/a2a/{assistant_id}", *CARDS)
 # Two answers of the store have a shape of their own (contract/platform.md 3.1 and 3.4).
 BARE_LABEL = re.compile(rb"Namespace label .+ must be a non-empty string without periods", re.DOTALL)
 KEYLESS = b'{"error":"Key is required"}'
