@@ -185,7 +185,8 @@ class Pause(models.Model):
 class RunTimeline(models.Model):
     """What happened inside one attempt of a run, for people: see timeline.py. Never read to execute anything."""
 
-    run = models.ForeignKey("Run", models.CASCADE, related_name="timelines")
+    # The database has the constraint too, with a cascade of its own: runs are also deleted in SQL (migration 0011).
+    run = models.ForeignKey("Run", models.CASCADE, related_name="timelines", db_constraint=False)
     attempt = models.PositiveIntegerField()
     document = JSONColumn(sealed_as="run", default=dict)
 

@@ -8,6 +8,7 @@ from uuid import uuid4
 import orjson
 import psycopg
 import pytest
+from django.db import connection
 from langchain_core.messages import HumanMessage
 from langgraph.graph import END, START, StateGraph
 from langgraph_sdk.client import LangGraphClient
@@ -16,9 +17,11 @@ from typing_extensions import TypedDict
 
 from examples.chat import graph as chat
 from runs import timeline
+from runs.models import Run, RunTimeline
 from runs.timeline import Timeline
 from tests.conftest import LiveServer
 from tests.graphs.small import boom, parent
+from threads.models import Thread
 
 
 class Nothing(TypedDict, total=False):
@@ -129,3 +132,13 @@ async def shown_in_redis(url: str, key: str) -> dict[str, Any]:
                 return dict(orjson.loads(found))
             await asyncio.sleep(0.05)
     raise AssertionError("the run was never shown")
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("removal", ["remove", "remove_with_thread"])
+def test_a_run_that_is_deleted_in_sql_takes_its_timelines_along(removal: str) -> None:
+    run = Run.objects.create(thread=Thread.objects.create(), assistant_id=uuid4(), status="running", attempt=2)
+    RunTimeline.objects.create(run=run, attempt=1)
+    assert getattr(run, removal)()
+    connection.check_constraints()
+    assert not RunTimeline.objects.filter(run_id=run.pk).exists()
