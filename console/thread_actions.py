@@ -1,12 +1,12 @@
-"""What people may do to a thread: change its state in a branch of its own, run it from a checkpoint, prune, delete."""
+"""What people may do to a thread: change its state in a branch, run it from a checkpoint, copy, prune, delete."""
 
 import json
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from django.contrib import messages
 from django.db import transaction
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import get_object_or_404, redirect
 from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.views.decorators.http import require_POST
@@ -21,7 +21,8 @@ from console.run_page import creator_of, thread_config
 from console.threads import found_thread
 from runs.dispatch import create_run
 from runs.serializers import StatefulRunBody
-from threads import checkpoint_rows
+from threads import measuring
+from threads.copying import copy_thread
 from threads.models import Thread
 from threads.own_checkpointer import is_own
 from threads.removal import delete_threads, prune_to_latest
@@ -41,7 +42,7 @@ def edit(request: HttpRequest, thread_id: UUID) -> HttpResponse:
     try:
         with transaction.atomic():
             written = write_state(
-                lambda: Thread.objects.select_for_update().get(pk=thread.pk),
+                lambda: _locked(thread),
                 thread_config,
                 values=values,
                 as_node=request.POST.get("as_node") or None,
@@ -82,6 +83,18 @@ def run(request: HttpRequest, thread_id: UUID) -> HttpResponse:
 
 @require_POST
 @needs("operator")
+def copy(request: HttpRequest, thread_id: UUID) -> HttpResponse:
+    """Make another thread with the same checkpoints, without the runs, as the API's copy does."""
+    source, copied = found_thread(thread_id), uuid4()
+    with transaction.atomic():
+        copy_thread(lambda: _locked(source), thread_config, copied=copied)
+        record(request, "copy", source, after={"thread_id": str(copied)})
+    messages.success(request, f"This is the copy of {source.pk}: what happens here does not happen there.")
+    return redirect("console:thread", copied)
+
+
+@require_POST
+@needs("operator")
 def prune(request: HttpRequest, thread_id: UUID) -> HttpResponse:
     """Forget all but the latest checkpoint."""
     thread = found_thread(thread_id)
@@ -89,19 +102,23 @@ def prune(request: HttpRequest, thread_id: UUID) -> HttpResponse:
     try:
         with transaction.atomic():
             pruned = prune_to_latest([thread.pk])
-            record(request, "prune", thread, before={"bytes": before}, after={"bytes": _size(thread)})
+            after = _size(thread)
+            record(request, "prune", thread, before={"bytes": before}, after={"bytes": after})
     except APIException as error:
         messages.error(request, str(error.detail))
         return _back(thread)
-    if pruned:
-        messages.success(request, f"{filesizeformat(max(before - _size(thread), 0))} freed.")
+    if pruned and is_own():
+        messages.success(request, "All but the latest checkpoint is forgotten.")
+    elif pruned:
+        sizes = f"{filesizeformat(before)} before, {filesizeformat(after)} now"
+        messages.success(request, f"{filesizeformat(max(before - after, 0))} freed: {sizes}.")
     else:
         messages.error(request, "The thread is busy: nothing was pruned.")
     return _back(thread)
 
 
 def _size(thread: Thread) -> int:
-    return 0 if is_own() else int(checkpoint_rows.storage(thread.pk)["total_bytes"])
+    return 0 if is_own() else int(measuring.storage(thread.pk)["total_bytes"])
 
 
 @require_POST
@@ -114,6 +131,11 @@ def delete(request: HttpRequest, thread_id: UUID) -> HttpResponse:
         delete_threads([thread.pk])
     messages.success(request, f"Thread {thread.pk} is deleted.")
     return redirect("console:threads")
+
+
+def _locked(thread: Thread) -> Thread:
+    """Raises Http404."""
+    return get_object_or_404(Thread.objects.select_for_update(), pk=thread.pk)
 
 
 def _back(thread: Thread, checkpoint_id: str = "", tab: str = "values") -> HttpResponse:

@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db.models import Count, QuerySet
 from django.db.models.fields.json import KT
 from django.http import Http404, HttpRequest, HttpResponse
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.views.decorators.http import require_GET
 
@@ -17,11 +17,12 @@ from config import dialect, loop
 from console.difference import difference
 from console.pages import Crumb, Page, show
 from console.paging import sheet
+from console.rail import Step, parent_of, rail
 from console.roles import needs
 from console.run_page import thread_config
 from console.runs import PAIR
 from runs.models import Run
-from threads import checkpoint_rows, state
+from threads import measuring, state
 from threads.models import Thread, ThreadStatus
 from threads.own_checkpointer import is_own
 
@@ -29,34 +30,9 @@ ORDER = ("-created_at", "-thread_id")
 STATES = 60  # checkpoints on the rail
 RUNS = 20
 ASSISTANTS = 100
-LANES = 6  # branches drawn side by side; further ones share the last
 MESSAGES = 200
+CHANNELS = 50
 TABS = ("values", "chat", "changes", "tasks")
-
-
-@dataclass(frozen=True)
-class Step:
-    """A checkpoint on the rail. `lane` is the branch it is on, 0 the one that leads to the newest."""
-
-    checkpoint_id: str
-    state: dict[str, Any]
-    lane: int
-    forks: bool  # more than one checkpoint follows it
-
-    @property
-    def source(self) -> str:
-        """What wrote it: input, loop, update or fork."""
-        return str((self.state.get("metadata") or {}).get("source", ""))
-
-    @property
-    def number(self) -> Any:
-        """The graph's count of supersteps."""
-        return (self.state.get("metadata") or {}).get("step")
-
-    @property
-    def next(self) -> list[str]:
-        """The nodes that follow."""
-        return list(self.state.get("next") or ())
 
 
 @require_GET
@@ -98,9 +74,12 @@ def _run_counts(threads: Sequence[Thread]) -> dict[UUID, int]:
 @require_GET
 @needs("viewer")
 def one(request: HttpRequest, thread_id: UUID) -> HttpResponse:
-    """/admin/threads/<id>/: `checkpoint` says which one is looked at, `tab` how, `with` what it is compared to."""
-    thread = found_thread(thread_id)
-    steps = rail(loop.run(_history(thread)))
+    """/admin/threads/<id>/: `checkpoint` says which one is looked at, `tab` how, `with` what it is compared to.
+
+    The rail shows the newest checkpoints, or those older than the one `before` names.
+    """
+    thread, before = found_thread(thread_id), request.GET.get("before", "")
+    steps = rail(loop.run(_history(thread, before)))
     chosen = _chosen(steps, request.GET.get("checkpoint")) or (steps[0] if steps else None)
     tab = request.GET.get("tab") if request.GET.get("tab") in TABS else "values"
     values = chosen.state["values"] if chosen else thread.values
@@ -115,14 +94,15 @@ def one(request: HttpRequest, thread_id: UUID) -> HttpResponse:
         tabs=TABS,
         values=values,
         said=_messages(values),
-        channels=_changes(steps, chosen, request.GET.get("with")) if chosen and tab == "changes" else [],
+        **(_comparison(steps, chosen, request.GET.get("with")) if chosen and tab == "changes" else {}),
         editable=json.dumps(values, indent=2, ensure_ascii=False) if values else "{}",
-        storage=None if is_own() else checkpoint_rows.storage(thread.pk),
+        older=steps[-1].checkpoint_id if len(steps) == STATES else "",
+        before=before,
+        **_storage(thread),
         runs=Run.objects.filter(thread_id=thread.pk)
         .defer("kwargs", "metadata")
         .order_by("-created_at", "-run_id")[:RUNS],
         assistants=Assistant.objects.filter(graph_id=thread.graph_id or "")[:ASSISTANTS],
-        most=STATES,
     )
 
 
@@ -134,46 +114,30 @@ def found_thread(thread_id: UUID) -> Thread:
     return thread
 
 
-async def _history(thread: Thread) -> list[dict[str, Any]]:
+async def _history(thread: Thread, before: str) -> list[dict[str, Any]]:
     found = await state.read_history(
-        thread.pk, thread.graph_id, thread_config(thread), limit=STATES, tenant=thread.tenant
+        thread.pk, thread.graph_id, thread_config(thread), limit=STATES, tenant=thread.tenant, before=before or None
     )
     return [{**one, "values": dialect.plain(one["values"])} for one in found if one.get("checkpoint")]
-
-
-def rail(states: Sequence[dict[str, Any]]) -> list[Step]:
-    """The checkpoints, newest first, each on its branch: a checkpoint is on the lane of the newest that follows it."""
-    lanes: dict[str, int] = {}
-    followers: dict[str, int] = {}
-    used = 0
-    for one in states:
-        parent = _parent(one)
-        if parent:
-            followers[parent] = followers.get(parent, 0) + 1
-        name = _name(one)
-        if name not in lanes:
-            lanes[name], used = min(used, LANES - 1), used + 1
-        if parent and parent not in lanes:
-            lanes[parent] = lanes[name]
-    return [Step(_name(one), one, lanes[_name(one)], followers.get(_name(one), 0) > 1) for one in states]
-
-
-def _name(one: dict[str, Any]) -> str:
-    return str(one["checkpoint"]["checkpoint_id"])
-
-
-def _parent(one: dict[str, Any]) -> str:
-    return str((one.get("parent_checkpoint") or {}).get("checkpoint_id") or "")
 
 
 def _chosen(steps: Sequence[Step], checkpoint_id: str | None) -> Step | None:
     return next((step for step in steps if step.checkpoint_id == checkpoint_id), None)
 
 
-def _changes(steps: Sequence[Step], chosen: Step, compared: str | None) -> list[Any]:
+def _comparison(steps: Sequence[Step], chosen: Step, compared: str | None) -> dict[str, Any]:
     """What differs from another checkpoint, by default from the one before."""
-    other = _chosen(steps, compared) or _chosen(steps, _parent(chosen.state))
-    return difference(other.state["values"] if other else None, chosen.state["values"])
+    other = _chosen(steps, compared) or _chosen(steps, parent_of(chosen.state))
+    return {"other": other, "channels": difference(other.state["values"] if other else None, chosen.state["values"])}
+
+
+def _storage(thread: Thread) -> dict[str, Any]:
+    """What the thread takes, by channel, and what a prune would free."""
+    if is_own():
+        return {"storage": None, "frees": "The project's own checkpointer does not say how much that frees."}
+    storage, prunable = measuring.storage(thread.pk), measuring.prunable(thread.pk)
+    frees = f"That frees about {filesizeformat(prunable)} of {filesizeformat(storage['total_bytes'])}."
+    return {"storage": storage, "takers": measuring.channels(thread.pk, CHANNELS), "frees": frees}
 
 
 def _messages(values: Any) -> list[dict[str, Any]]:

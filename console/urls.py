@@ -36,6 +36,7 @@ urlpatterns = [
     path("threads/<uuid:thread_id>/", threads.one, name="thread"),
     path("threads/<uuid:thread_id>/edit/", thread_actions.edit, name="edit-thread"),
     path("threads/<uuid:thread_id>/run/", thread_actions.run, name="run-thread"),
+    path("threads/<uuid:thread_id>/copy/", thread_actions.copy, name="copy-thread"),
     path("threads/<uuid:thread_id>/prune/", thread_actions.prune, name="prune-thread"),
     path("threads/<uuid:thread_id>/delete/", thread_actions.delete, name="delete-thread"),
     path("queue/", queue.page, name="queue"),

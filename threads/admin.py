@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString
 
 from accounts.auditing import Audited
 from config.admin import EMPTY, RecordAdmin, badge, exact_time_of, id_of, json_of, link, moment, time_of
-from threads import checkpoint_rows
+from threads import measuring
 from threads.models import Thread, ThreadStatus
 from threads.removal import delete_threads
 
@@ -111,7 +111,7 @@ class ThreadAdmin(Audited, RecordAdmin):
     @display(description="checkpoints")
     def checkpoints(self, thread: Thread) -> str:
         """How many there are and what they take."""
-        stored = checkpoint_rows.storage(thread.pk)
+        stored = measuring.storage(thread.pk)
         return f"{stored['checkpoints']['count']} checkpoints, {filesizeformat(stored['total_bytes'])} in all"
 
     @display(description="expires")

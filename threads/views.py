@@ -1,5 +1,6 @@
 """The threads endpoints: rows, search, copy, prune. Source: contract/core.md 4.4 to 4.12."""
 
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -15,17 +16,18 @@ from uuid_utils.compat import uuid7
 
 from accounts.authorizer import EVERYTHING, Scope, authorize
 from accounts.callers import Caller, caller_of
-from assistants.graphs import NotAGraph, load_all
+from assistants.graphs import load_all
 from config import loop
 from config.errors import ApiError, BadRequest, Conflict, NotFound
 from config.headers import configurable_headers
 from config.paging import only, ordered, page_response
 from config.rest import Endpoint, parse_uuid, read_body
 from config.schema import ErrorResponse
-from threads import checkpoint_rows, state
+from threads import measuring, state
+from threads.copying import copy_thread
 from threads.expiry import default_expiry, expiry
 from threads.models import Thread, ThreadStatus, TTLStrategy
-from threads.own_checkpointer import copy_own, is_own
+from threads.own_checkpointer import is_own
 from threads.removal import delete_threads, prune_to_latest
 from threads.serializers import (
     PruneBody,
@@ -237,45 +239,16 @@ class ThreadCopy(Endpoint):
         asked: dict[str, Any] = {"thread_id": copied}
         scope = authorize(caller, "threads", "read", {"thread_id": wanted})
         authorize(caller, "threads", "create", asked)
-        with transaction.atomic():
-            # Locked, so that nobody deletes the checkpoints while they are copied.
+
+        def lock() -> Thread:
             source = Thread.objects.within(scope).select_for_update().filter(thread_id=wanted).first()
             if source is None:
                 raise Conflict
-            now = timezone.now()
-            copy = Thread(
-                thread_id=copied,
-                tenant=source.tenant,
-                metadata={**source.metadata, **asked.get("metadata", {})},
-                values=source.values,
-                interrupts=source.interrupts,
-                created_at=now,
-                updated_at=now,
-                **default_expiry(),
-            )
-            copy.save(force_insert=True)
-            if is_own():
-                loop.run(copy_own(source.thread_id, copy.thread_id))
-            else:
-                checkpoint_rows.copy_checkpoints(source.thread_id, copy.thread_id)
-            _settle_copy(copy, source, config_for(request, source))
+            return source
+
+        metadata = asked.get("metadata")
+        copy = copy_thread(lock, partial(config_for, request), copied=copied, metadata=metadata)
         return Response(represent(copy))
-
-
-def _settle_copy(copy: Thread, source: Thread, config: dict[str, Any]) -> None:
-    """Status, values and interrupts from the source's head checkpoint, where its graph can be had.
-
-    The source's, because nobody but this transaction sees the copy's yet.
-    """
-    graph_id = copy.graph_id
-    if graph_id is None or graph_id not in load_all():
-        return
-    try:
-        head = loop.run(state.refreshed_head(source.thread_id, graph_id, config, tenant=source.tenant))
-    except NotAGraph:
-        return
-    if head.exists:
-        copy.settle(head, graph_id=graph_id, busy=False)
 
 
 class ThreadPrune(Endpoint):
@@ -310,4 +283,4 @@ class ThreadStorage(Endpoint):
         thread = readable(request, parse_uuid(thread_id, "thread ID"))
         if is_own():
             raise NoFigures
-        return Response(checkpoint_rows.storage(thread.thread_id))
+        return Response(measuring.storage(thread.thread_id))

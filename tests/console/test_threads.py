@@ -1,6 +1,7 @@
-"""Threads in a browser: found, looked at step by step, changed in a branch, run from there, pruned, deleted."""
+"""Threads in a browser: found, copied, looked at step by step, changed in a branch, compared, run on, pruned."""
 
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 from playwright.sync_api import Page, expect
@@ -12,7 +13,12 @@ from tests.console.watching import shoot
 Open = Callable[..., Page]
 
 
-def test_a_thread_is_changed_in_a_branch_and_run_from_there(page_of: Open, console: LiveServer) -> None:
+def values_of(console: LiveServer, thread_id: str) -> Any:
+    """A thread's values, as the API tells them."""
+    return httpx.get(f"{console.url}/threads/{thread_id}/state").json()["values"]
+
+
+def test_a_copy_is_changed_in_a_branch_compared_run_from_there_and_pruned(page_of: Open, console: LiveServer) -> None:
     run = ended(console, "counter", {"steps": 3})
     page = page_of("operator")
     page.goto("/admin/threads/?graph=counter")
@@ -20,21 +26,43 @@ def test_a_thread_is_changed_in_a_branch_and_run_from_there(page_of: Open, conso
     page.goto(f"/admin/threads/{run['thread_id']}/")
     expect(page.locator(".wf-rail li")).to_have_count(5)
     assert "{#" not in page.content()
-    shoot(page, "thread")
-    page.locator(".wf-rail a").nth(1).click()
-    page.get_by_text("Change the state from here").click()
+    page.get_by_role("button", name="Copy thread").press("Enter")
+    expect(page.locator(".wf-message")).to_contain_text(f"the copy of {run['thread_id']}")
+    copied = page.url.rstrip("/").rpartition("/")[2]
+    assert copied != run["thread_id"]
+    expect(page.locator(".wf-rail li")).to_have_count(5)
+
+    page.locator(".wf-rail a").nth(1).press("Enter")  # all of it by keyboard
+    expect(page.locator(".wf-rail a").nth(1)).to_be_focused()
+    page.get_by_text("Change the state from here").press("Enter")
     page.get_by_label("Values").fill('{"log": ["by hand"]}')
-    page.get_by_role("button", name="Write it").click()
+    page.get_by_role("button", name="Write it").press("Enter")
     expect(page.locator(".wf-message")).to_contain_text("Written")
-    expect(page.locator(".wf-rail li.wf-lane-1")).not_to_have_count(0)
+    expect(page.locator(".wf-rail [data-lane='1']")).to_have_count(1)
     expect(page.locator(".wf-rail")).to_contain_text("forks")
-    page.get_by_role("link", name="Changes").click()
+    shoot(page, "thread")
+    page.get_by_role("link", name="Changes").press("Enter")
     expect(page.locator(".wf-channel").first).to_contain_text("by hand")
+    page.get_by_label("Compared to").select_option(index=6)
+    page.get_by_role("button", name="Compare").press("Enter")
+    expect(page.get_by_role("heading", name="From step -1 (input) to step")).to_be_visible()
     shoot(page, "thread-branch")
-    page.get_by_role("button", name="Run from here").click()
+
+    page.get_by_role("button", name="Run from here").press("Enter")
     expect(page.locator("[data-run-status]")).to_contain_text("success")
-    state = httpx.get(f"{console.url}/threads/{run['thread_id']}/state").json()
-    assert "by hand" in state["values"]["log"] and state["values"]["count"] == 3
+    state = values_of(console, copied)
+    assert "by hand" in state["log"] and state["count"] == 3
+    assert "by hand" not in values_of(console, run["thread_id"])["log"]
+
+    page.goto(f"/admin/threads/{copied}/")
+    page.get_by_role("button", name="Prune").first.press("Enter")
+    expect(page.locator("#prune")).to_contain_text("frees about")
+    promised = page.locator("#prune p").inner_text().partition("frees about ")[2].partition(" of ")[0]
+    shoot(page, "thread-prune")
+    page.locator("#prune").get_by_role("button", name="Prune").press("Enter")
+    expect(page.locator(".wf-message")).to_contain_text(f"{promised} freed: ")
+    expect(page.locator(".wf-rail li")).to_have_count(1)
+    assert values_of(console, copied) == state
 
 
 def test_what_is_no_json_changes_nothing(page_of: Open, console: LiveServer) -> None:
@@ -47,18 +75,14 @@ def test_what_is_no_json_changes_nothing(page_of: Open, console: LiveServer) -> 
     expect(page.locator(".wf-message")).to_contain_text("not JSON")
 
 
-def test_pruning_says_what_it_freed_and_only_admins_delete(page_of: Open, console: LiveServer) -> None:
+def test_only_admins_delete(page_of: Open, console: LiveServer) -> None:
     run = ended(console, "chat", {"messages": [{"role": "user", "content": "hello"}]})
     page = page_of("operator")
     address = f"/admin/threads/{run['thread_id']}/"
-    page.goto(address)
-    expect(page.get_by_role("button", name="Delete", exact=True)).to_have_count(0)
-    page.get_by_role("button", name="Prune").first.click()
-    page.locator("#prune").get_by_role("button", name="Prune").click()
-    expect(page.locator(".wf-message")).to_contain_text("freed")
-    expect(page.locator(".wf-rail li")).to_have_count(1)
     page.goto(f"{address}?tab=chat")
+    expect(page.get_by_role("button", name="Delete", exact=True)).to_have_count(0)
     expect(page.locator(".wf-from-human")).to_contain_text("hello")
+    shoot(page, "thread-chat")
     admin = page_of("admin")
     admin.goto(address)
     admin.get_by_role("button", name="Delete", exact=True).click()
