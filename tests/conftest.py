@@ -1,6 +1,7 @@
 """Fixtures: a live server of real processes, shared by an xdist worker's tests, and clients to it."""
 
 import contextlib
+import functools
 import os
 import random
 import secrets
@@ -87,6 +88,22 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def migrate(environment: dict[str, str]) -> None:
+    """Make Weft's tables in the environment's database."""
+    command = [sys.executable, "manage.py", "migrate", "--verbosity=0"]
+    subprocess.run(command, cwd=ROOT, env=environment, check=True, timeout=START_SECONDS)
+
+
+@functools.cache
+def migrated(base: str) -> str:
+    """The name of a database with Weft's tables alone, to be copied; one for each process of a test run."""
+    name = f"weft_migrated_{secrets.token_hex(4)}"
+    with psycopg.connect(base, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"')
+    migrate({**os.environ, "DATABASE_URI": make_conninfo(base, dbname=name)})
+    return name
+
+
 @contextlib.contextmanager
 def live_server(folder: Path, **environment: str) -> Iterator[LiveServer]:
     """A server with a new database, its worker slots and settings as the environment says.
@@ -95,8 +112,10 @@ def live_server(folder: Path, **environment: str) -> Iterator[LiveServer]:
     """
     name = f"weft_live_{secrets.token_hex(4)}"
     base = environment.pop("DATABASE_URI", os.environ["DATABASE_URI"])
+    # A project may have tables of its own making (its store's index); all others have the same.
+    template = "template1" if "WEFT_CONFIG" in environment else migrated(base)
     with psycopg.connect(base, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
     port = free_port()
     settings = {
         **os.environ,
@@ -111,8 +130,8 @@ def live_server(folder: Path, **environment: str) -> Iterator[LiveServer]:
     }
     server = LiveServer(f"http://127.0.0.1:{port}", settings, folder / "server.log")
     try:
-        assert server.start("migrate", "migrate", "--verbosity=0").wait(START_SECONDS) == 0, server.log.read_text()
-        server.processes.clear()
+        if template == "template1":
+            migrate(settings)
         server.start("worker", "worker")
         server.start("beat", "beat")
         server.start("web", "web", f"--port={port}")
