@@ -91,7 +91,7 @@ def _people(seen: Seen) -> Iterator[Need]:
         yield Need("warn", text, reverse("admin:webhooks_webhookendpoint_changelist"), "See why")
     if aside.paused_crons:
         text = f"{_many(aside.paused_crons, 'cron')} paused after failing again and again."
-        yield Need("warn", text, reverse("admin:crons_cron_changelist"), "See them")
+        yield Need("warn", text, f"{reverse('console:crons')}?state=auto-paused", "See them")
 
 
 def _doctor() -> str:

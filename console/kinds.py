@@ -56,7 +56,7 @@ KINDS = (
     Kind("run", Run, "console:run-start"),
     Kind("thread", Thread, "console:thread"),
     Kind("assistant", Assistant, "console:assistant"),
-    Kind("cron", Cron, "admin:crons_cron_change"),
+    Kind("cron", Cron, "console:cron"),
     Kind("webhook delivery", WebhookDelivery, "admin:webhooks_webhookdelivery_change"),
     Kind("webhook endpoint", WebhookEndpoint, "admin:webhooks_webhookendpoint_change"),
     Kind("API key", ApiKey, "admin:accounts_apikey_change"),

@@ -50,7 +50,7 @@ ENTRIES = (
     Entry(OPERATE, "Runs", "play_circle", "console:runs"),
     Entry(OPERATE, "Queue & workers", "conveyor_belt", "console:queue"),
     Entry(OPERATE, "Interrupts", "front_hand", "console:interrupts"),
-    _rows(OPERATE, "Crons", "schedule", "crons.cron"),
+    Entry(OPERATE, "Crons", "schedule", "console:crons"),
     _rows(OPERATE, "Webhooks", "webhook", "webhooks.webhookendpoint"),
     _rows(OPERATE, "Deliveries", "outbox", "webhooks.webhookdelivery"),
     Entry(BUILD, "Assistants", "smart_toy", "console:assistants"),

@@ -63,7 +63,7 @@ class CronAdmin(Audited, RecordAdmin):
     list_deferred = ("payload", "metadata")
     search_fields = ("cron_id",)
     search_help_text = "How the id of a cron, a thread or an assistant begins"
-    id_fields = ("cron_id", "thread_id", "assistant_id")
+    id_fields = ("cron_id", "thread__thread_id", "assistant__assistant_id")
     sortable_by = ("due", "created")
     actions = ("pause_selected", "resume_selected", "run_selected")
     actions_detail = ("run_now",)

@@ -24,6 +24,7 @@ from config.outbound import check_url
 from config.paging import only, ordered, page_response
 from config.project import project
 from config.rest import Body, Endpoint, check, parse_json, parse_uuid, read_body
+from crons.changes import POLICIES, patch, payload_of
 from crons.firing import fire_now
 from crons.models import Cron, upcoming
 from crons.schedules import parse
@@ -42,7 +43,6 @@ from threads.views import existing
 
 represent = CronSerializer().to_representation
 represent_run = RunSerializer().to_representation
-POLICIES = ("overlap", "catch_up", "pause_after_failures")
 NO_TIME, NO_ID = Value(datetime(1, 1, 1, tzinfo=UTC)), Value(UUID(int=0))
 NULL_FIRST = {
     "thread_id": Coalesce("thread_id", NO_ID),
@@ -140,13 +140,7 @@ class OneCron(Endpoint):
         if not raw:
             raise BadRequest("Request body cannot be empty")
         scope, raw, body = _permitted_change(caller_of(request), wanted, raw, body)
-        with transaction.atomic():
-            cron = Cron.objects.within(scope).select_for_update(of=("self",)).filter(pk=wanted).first()
-            if cron is None:
-                raise NotFound(f"Cron '{wanted}' not found")
-            _change(cron, raw, body)
-            cron.save()
-        return Response(represent(cron))
+        return Response(represent(patch(wanted, raw, body, scope)))
 
     @extend_schema(operation_id="delete_cron", responses={204: None})
     def delete(self, request: Request, cron_id: str) -> Response:
@@ -227,7 +221,7 @@ def _new_cron(caller: Caller, thread_id: UUID | None, raw: dict[str, Any], body:
         **{name: body[name] for name in POLICIES if name in body},
     )
     cron.next_run_date = cron.timetable.following(now)
-    cron.payload = _payload(cron, raw)
+    cron.payload = payload_of(cron, raw)
     cron.arrange()
     return cron
 
@@ -242,17 +236,6 @@ def _assistant_id(caller: Caller, text: str) -> UUID:
     return wanted
 
 
-def _payload(cron: Cron, given: dict[str, Any]) -> dict[str, Any]:
-    """The body under its own keys; the assistant and the cron are what they are."""
-    config = given.get("config") if isinstance(given.get("config"), dict) else {}
-    configurable = {**((config or {}).get("configurable") or {}), "cron_id": str(cron.pk)}
-    return {
-        **given,
-        "assistant_id": str(cron.assistant_id),
-        "config": {**(config or {}), "configurable": configurable},
-    }
-
-
 def _permitted_change(
     caller: Caller, cron_id: UUID, raw: dict[str, Any], body: dict[str, Any]
 ) -> tuple[Scope, dict[str, Any], dict[str, Any]]:
@@ -264,24 +247,6 @@ def _permitted_change(
     scope = authorize(caller, "crons", "update", asked)
     changed = {"metadata": asked["metadata"]} if "metadata" in asked else {}
     return scope, asked["payload"], {**body, **changed}
-
-
-def _change(cron: Cron, raw: dict[str, Any], body: dict[str, Any]) -> None:
-    """Take over what the body says. Call it with the row locked."""
-    for name in ("schedule", "timezone", "end_time", *POLICIES):
-        if name in body:
-            setattr(cron, name, body[name])
-    if "on_run_completed" in body and cron.thread_id is None:
-        cron.on_run_completed = body["on_run_completed"]
-    cron.metadata = {**cron.metadata, **body.get("metadata", {})}
-    said = {name: value for name, value in raw.items() if value is not None or name == "end_time"}
-    cron.payload = _payload(cron, {**cron.payload, **said})
-    cron.updated_at = timezone.now()
-    if "schedule" in body or "timezone" in body:
-        cron.next_run_date = cron.timetable.following(cron.updated_at)
-    if "enabled" in body:
-        cron.switch(enabled=body["enabled"])
-    cron.arrange()
 
 
 def _matching(caller: Caller, body: dict[str, Any]) -> QuerySet[Cron]:

@@ -46,9 +46,11 @@ def test_the_list_and_a_page_show_what_matters(admin_client: Client, cron: Cron)
         assert text in page, text
 
 
-@pytest.mark.parametrize("query", ["enabled__exact=1", "overlap__exact=allow", "q=nothing"])
+@pytest.mark.parametrize(
+    "query", ["enabled__exact=1", "overlap__exact=allow", "q=nothing", "q={cron}", "q={assistant}"]
+)
 def test_filters_answer(admin_client: Client, cron: Cron, query: str) -> None:
-    page = admin_client.get(f"{LIST}?{query}")
+    page = admin_client.get(f"{LIST}?{query.format(cron=cron.pk, assistant=str(cron.assistant_id)[:8])}")
     assert page.status_code == 200
     assert (str(cron.pk) in page.content.decode()) == (query != "q=nothing")
 

@@ -19,9 +19,21 @@ register = template.Library()
 DASH = format_html('<span class="wf-faint">{}</span>', "–")
 # Which colour a word for a state has. What is not here is shown in grey.
 TONES = {
-    "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active"),
-    "bad": ("error", "timeout", "failed", "exhausted", "dead", "gone", "blocked"),
-    "warn": ("interrupted", "cancelling", "retrying", "paused", "warning", "draining", "expired", "revoked", "quiet"),
+    "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active", "fired"),
+    "bad": ("error", "timeout", "failed", "exhausted", "dead", "gone", "blocked", "auto-paused"),
+    "warn": (
+        "interrupted",
+        "cancelling",
+        "retrying",
+        "paused",
+        "warning",
+        "draining",
+        "expired",
+        "revoked",
+        "quiet",
+        "missed",
+        "late",
+    ),
     "live": ("running", "busy", "sending", "claimed"),
     "wait": ("pending", "queued", "scheduled", "delayed", "waiting"),
 }
