@@ -9,7 +9,7 @@ from django.contrib import admin
 from playwright.sync_api import Browser, Page, expect
 
 from tests.conftest import LiveServer
-from tests.console.watching import SHOTS, assert_clean, shoot
+from tests.console.watching import assert_clean, picture, shoot
 
 PAGES = ("/admin/doctor/", "/admin/audit/", "/admin/jump/", "/admin/queue/", "/admin/store/", "/admin/crons/")
 # Lists, forms to add and the rest: unfold's scripts differ between them.
@@ -29,8 +29,7 @@ def test_the_admins_pages_of_rows_obey_their_policy(page_of: Callable[..., Page]
     answer = page.goto(path)
     assert answer is not None and answer.status == 200
     expect(page.get_by_role("navigation", name="Main")).to_be_visible()
-    SHOTS.mkdir(parents=True, exist_ok=True)
-    page.screenshot(path=SHOTS / f"rows{path.replace('/', '-')}.png")
+    picture(page, f"rows{path.replace('/', '-')}")
 
 
 def test_our_pages_may_run_nothing_written_into_them(page_of: Callable[..., Page]) -> None:

@@ -1,7 +1,6 @@
 """What a page of the console is held to, whatever it shows: `assert_clean`; and pictures of it: `shoot`."""
 
 import os
-import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +8,7 @@ from playwright.sync_api import ConsoleMessage, Page, Request
 
 from tests.javascript import FOLDER, node_with_packages
 
-SHOTS = Path(os.environ.get("WEFT_SHOTS") or Path(tempfile.gettempdir()) / "weft-shots")
+SHOTS = os.environ.get("WEFT_SHOTS", "")
 WIDE, NARROW = {"width": 1360, "height": 860}, {"width": 360, "height": 780}
 TALLEST = 1500  # pixels of a picture
 GRAVE = ("serious", "critical")
@@ -60,16 +59,21 @@ def assert_clean(page: Page, *allowed: str) -> None:
 
 
 def shoot(page: Page, name: str) -> None:
-    """Pictures of the page in light, in dark and on a telephone, in WEFT_SHOTS or the temporary folder; each is held to
-    `assert_clean`.
-    """
-    SHOTS.mkdir(parents=True, exist_ok=True)
+    """Hold the page to `assert_clean` in light, in dark and on a telephone, and take a picture of each."""
     for look, scheme, size in (("light", "light", WIDE), ("dark", "dark", WIDE), ("narrow", "light", NARROW)):
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")  # type: ignore[arg-type]
         page.set_viewport_size(size)  # type: ignore[arg-type]
         page.wait_for_timeout(150)
-        height = page.evaluate("document.documentElement.scrollHeight")
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(height, TALLEST)}
-        page.screenshot(path=SHOTS / f"{name}-{look}.png", full_page=True, clip=clip)  # type: ignore[arg-type]
+        picture(page, f"{name}-{look}")
         assert_clean(page)
     page.set_viewport_size(WIDE)  # type: ignore[arg-type]
+
+
+def picture(page: Page, name: str) -> None:
+    """A picture of the page in the folder WEFT_SHOTS names, where it names one."""
+    if SHOTS:
+        Path(SHOTS).mkdir(parents=True, exist_ok=True)
+        height = page.evaluate("document.documentElement.scrollHeight")
+        width = page.viewport_size["width"] if page.viewport_size else WIDE["width"]
+        clip = {"x": 0, "y": 0, "width": width, "height": min(height, TALLEST)}
+        page.screenshot(path=Path(SHOTS, f"{name}.png"), full_page=True, clip=clip)  # type: ignore[arg-type]
