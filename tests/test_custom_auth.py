@@ -338,113 +338,81 @@ THREAD_SEARCH = ["limit", "metadata", "offset", "status", "values"]
 ASSISTANT = ["assistant_id", "config", "context", "graph_id", "metadata", "name"]
 
 
-def endpoints() -> list[tuple[str, str, Any, list[tuple[str, list[str]]]]]:
-    """Method, path, body, and what handlers are asked."""
-    read = ("threads.read", ["thread_id"])
-    run, cancel = ("threads.create_run", RUN_KEYS), ("threads.update", ["action", "metadata", "thread_id"])
-    latest = ("assistants.update", ["assistant_id", "version"])
-    return [
-        ("POST", "/threads", {}, [("threads.create", ["if_exists", "metadata", "thread_id"])]),
-        ("GET", "/threads/{thread}", None, [read]),
-        ("GET", "/threads/{thread}/state", None, [read]),
-        ("POST", "/threads/{thread}/history", {}, [read]),
-        ("GET", "/threads/{thread}/storage", None, [read]),
-        ("GET", "/threads/{thread}/runs", None, [read, ("threads.search", ["metadata", "thread_id"])]),
-        ("POST", "/threads/search", {}, [("threads.search", THREAD_SEARCH)]),
-        ("POST", "/threads/count", {}, [("threads.search", THREAD_SEARCH)]),
-        ("PATCH", "/threads/{thread}", {"metadata": {}}, [("threads.update", ["metadata", "thread_id"])]),
-        ("PATCH", "/threads/{thread}", {}, [("threads.update", ["thread_id"])]),
-        ("POST", "/threads/{thread}/state", {"values": {"text": "x"}}, [("threads.update", ["thread_id"])]),
-        ("POST", "/threads/{thread}/copy", None, [read, ("threads.create", ["thread_id"])]),
-        ("POST", "/threads/{thread}/runs", {"assistant_id": "echo"}, [run]),
-        ("POST", "/threads/{thread}/runs/wait", {"assistant_id": "echo"}, [run]),
-        ("POST", "/runs", {"assistant_id": "echo"}, [run]),
-        ("POST", "/runs", {"assistant_id": "{assistant}"}, [("assistants.read", ["assistant_id"]), run]),
-        ("POST", "/runs/batch", [{"assistant_id": "echo"}] * 2, [run, run]),
-        ("GET", "/threads/{thread}/runs/{run}", None, [read]),
-        ("GET", "/threads/{thread}/runs/{run}/join", None, [read]),
-        (
-            "POST",
-            "/threads/{thread}/runs/{run}/cancel",
-            None,
-            [cancel],
-        ),
-        ("DELETE", "/threads/{thread}/runs/{run}", None, [("threads.delete", ["run_id", "thread_id"])]),
-        ("POST", "/assistants", {"graph_id": "echo"}, [("assistants.create", ASSISTANT)]),
-        ("GET", "/assistants/{assistant}", None, [("assistants.read", ["assistant_id"])]),
-        ("GET", "/assistants/{assistant}/graph", None, [("assistants.read", ["assistant_id"])]),
-        ("GET", "/assistants/{assistant}/schemas", None, [("assistants.read", ["assistant_id"])]),
-        ("GET", "/assistants/{assistant}/subgraphs", None, [("assistants.read", ["assistant_id"])]),
-        ("POST", "/assistants/{assistant}/versions", {}, [("assistants.read", ["assistant_id"])]),
-        ("POST", "/assistants/search", {}, [("assistants.search", ["graph_id", "limit", "metadata", "offset"])]),
-        ("POST", "/assistants/count", {}, [("assistants.search", ["graph_id", "limit", "metadata", "offset"])]),
-        ("PATCH", "/assistants/{assistant}", {}, [("assistants.update", ASSISTANT)]),
-        (
-            "POST",
-            "/assistants/{assistant}/latest",
-            {"version": 1},
-            [latest],
-        ),
-        ("DELETE", "/assistants/{assistant}", None, [("assistants.delete", ["assistant_id"])]),
-        (
-            "POST",
-            "/runs/crons",
-            CRON,
-            [
-                (
-                    "crons.create",
-                    sorted(["payload", "schedule", "cron_id", "thread_id", "user_id", "end_time", "metadata"]),
-                )
-            ],
-        ),
-        (
-            "POST",
-            "/threads/{thread}/runs/crons",
-            CRON,
-            [
-                (
-                    "crons.create",
-                    sorted(["payload", "schedule", "cron_id", "thread_id", "user_id", "end_time", "metadata"]),
-                ),
-                read,
-            ],
-        ),
-        ("GET", "/runs/crons/{cron}", None, [("crons.read", ["cron_id"])]),
-        (
-            "PATCH",
-            "/runs/crons/{cron}",
-            {"metadata": {}},
-            [
-                (
-                    "crons.update",
-                    sorted(["cron_id", "schedule", "end_time", "enabled", "on_run_completed", "payload", "metadata"]),
-                )
-            ],
-        ),
-        ("DELETE", "/runs/crons/{cron}", None, [("crons.delete", ["cron_id"])]),
-        ("POST", "/runs/crons/search", {}, [("crons.search", CRON_SEARCH), ("threads.search", [])]),
-        ("POST", "/runs/crons/count", {"thread_id": "{thread}"}, [("crons.search", CRON_SEARCH), read]),
-        (
-            "PUT",
-            "/store/items",
-            {"namespace": ["n"], "key": "k", "value": {}},
-            [("store.put", ["index", "key", "namespace", "ttl", "value"])],
-        ),
-        ("GET", "/store/items?namespace=n&key=k", None, [("store.get", ["key", "namespace", "refresh_ttl"])]),
-        (
-            "POST",
-            "/store/items/search",
-            {"namespace_prefix": []},
-            [("store.search", ["filter", "limit", "namespace", "offset", "query", "refresh_ttl"])],
-        ),
-        (
-            "POST",
-            "/store/namespaces",
-            {},
-            [("store.list_namespaces", ["limit", "max_depth", "namespace", "offset", "suffix"])],
-        ),
-        ("DELETE", "/store/items", {"namespace": ["n"], "key": "k"}, [("store.delete", ["key", "namespace"])]),
-    ]
+# Method, path, body, and what handlers are asked.
+Row = tuple[str, str, Any, list[tuple[str, list[str]]]]
+READ = ("threads.read", ["thread_id"])
+RUN = ("threads.create_run", RUN_KEYS)
+CANCEL = ("threads.update", ["action", "metadata", "thread_id"])
+READ_ASSISTANT = ("assistants.read", ["assistant_id"])
+THREADS: list[Row] = [
+    ("POST", "/threads", {}, [("threads.create", ["if_exists", "metadata", "thread_id"])]),
+    ("GET", "/threads/{thread}", None, [READ]),
+    ("GET", "/threads/{thread}/state", None, [READ]),
+    ("POST", "/threads/{thread}/history", {}, [READ]),
+    ("GET", "/threads/{thread}/storage", None, [READ]),
+    ("GET", "/threads/{thread}/runs", None, [READ, ("threads.search", ["metadata", "thread_id"])]),
+    ("POST", "/threads/search", {}, [("threads.search", THREAD_SEARCH)]),
+    ("POST", "/threads/count", {}, [("threads.search", THREAD_SEARCH)]),
+    ("PATCH", "/threads/{thread}", {"metadata": {}}, [("threads.update", ["metadata", "thread_id"])]),
+    ("PATCH", "/threads/{thread}", {}, [("threads.update", ["thread_id"])]),
+    ("POST", "/threads/{thread}/state", {"values": {"text": "x"}}, [("threads.update", ["thread_id"])]),
+    ("POST", "/threads/{thread}/copy", None, [READ, ("threads.create", ["thread_id"])]),
+]
+RUNS: list[Row] = [
+    ("POST", "/threads/{thread}/runs", {"assistant_id": "echo"}, [RUN]),
+    ("POST", "/threads/{thread}/runs/wait", {"assistant_id": "echo"}, [RUN]),
+    ("POST", "/runs", {"assistant_id": "echo"}, [RUN]),
+    ("POST", "/runs", {"assistant_id": "{assistant}"}, [READ_ASSISTANT, RUN]),
+    ("POST", "/runs/batch", [{"assistant_id": "echo"}] * 2, [RUN, RUN]),
+    ("GET", "/threads/{thread}/runs/{run}", None, [READ]),
+    ("GET", "/threads/{thread}/runs/{run}/join", None, [READ]),
+    ("POST", "/threads/{thread}/runs/{run}/cancel", None, [CANCEL]),
+    ("DELETE", "/threads/{thread}/runs/{run}", None, [("threads.delete", ["run_id", "thread_id"])]),
+]
+ASSISTANTS: list[Row] = [
+    ("POST", "/assistants", {"graph_id": "echo"}, [("assistants.create", ASSISTANT)]),
+    ("GET", "/assistants/{assistant}", None, [READ_ASSISTANT]),
+    ("GET", "/assistants/{assistant}/graph", None, [READ_ASSISTANT]),
+    ("GET", "/assistants/{assistant}/schemas", None, [READ_ASSISTANT]),
+    ("GET", "/assistants/{assistant}/subgraphs", None, [READ_ASSISTANT]),
+    ("POST", "/assistants/{assistant}/versions", {}, [READ_ASSISTANT]),
+    ("POST", "/assistants/search", {}, [("assistants.search", ["graph_id", "limit", "metadata", "offset"])]),
+    ("POST", "/assistants/count", {}, [("assistants.search", ["graph_id", "limit", "metadata", "offset"])]),
+    ("PATCH", "/assistants/{assistant}", {}, [("assistants.update", ASSISTANT)]),
+    ("POST", "/assistants/{assistant}/latest", {"version": 1}, [("assistants.update", ["assistant_id", "version"])]),
+    ("DELETE", "/assistants/{assistant}", None, [("assistants.delete", ["assistant_id"])]),
+]
+CRONS: list[Row] = [
+    ("POST", "/runs/crons", CRON, [("crons.create", CRON_KEYS)]),
+    ("POST", "/threads/{thread}/runs/crons", CRON, [("crons.create", CRON_KEYS), READ]),
+    ("GET", "/runs/crons/{cron}", None, [("crons.read", ["cron_id"])]),
+    ("PATCH", "/runs/crons/{cron}", {"metadata": {}}, [("crons.update", CRON_CHANGE)]),
+    ("DELETE", "/runs/crons/{cron}", None, [("crons.delete", ["cron_id"])]),
+    ("POST", "/runs/crons/search", {}, [("crons.search", CRON_SEARCH), ("threads.search", [])]),
+    ("POST", "/runs/crons/count", {"thread_id": "{thread}"}, [("crons.search", CRON_SEARCH), READ]),
+]
+STORE: list[Row] = [
+    (
+        "PUT",
+        "/store/items",
+        {"namespace": ["n"], "key": "k", "value": {}},
+        [("store.put", ["index", "key", "namespace", "ttl", "value"])],
+    ),
+    ("GET", "/store/items?namespace=n&key=k", None, [("store.get", ["key", "namespace", "refresh_ttl"])]),
+    (
+        "POST",
+        "/store/items/search",
+        {"namespace_prefix": []},
+        [("store.search", ["filter", "limit", "namespace", "offset", "query", "refresh_ttl"])],
+    ),
+    (
+        "POST",
+        "/store/namespaces",
+        {},
+        [("store.list_namespaces", ["limit", "max_depth", "namespace", "offset", "suffix"])],
+    ),
+    ("DELETE", "/store/items", {"namespace": ["n"], "key": "k"}, [("store.delete", ["key", "namespace"])]),
+]
 
 
 @pytest.fixture(scope="module")
@@ -458,7 +426,7 @@ def things(owned: LiveServer) -> dict[str, str]:
         return {"thread": thread_id, "assistant": assistant, "cron": cron}
 
 
-@pytest.mark.parametrize("row", endpoints(), ids=lambda row: f"{row[0]} {row[1]}")
+@pytest.mark.parametrize("row", [*THREADS, *RUNS, *ASSISTANTS, *CRONS, *STORE], ids=lambda row: f"{row[0]} {row[1]}")
 def test_what_handlers_are_asked(owned: LiveServer, alice: httpx.Client, things: dict[str, str], row: Any) -> None:
     method, path, body, expected = row
     here = dict(things)
