@@ -21,7 +21,6 @@ KEPT_HOURS = 24
 REPLAYED = "Idempotent-Replay"
 # Whose keys these are, in a request's ASGI scope: two callers may choose the same key.
 OWNER_KEY = "weft.owner"
-BATCH = 1000
 Document = dict[str, Any]
 
 
@@ -80,13 +79,13 @@ def fingerprint(request: HttpRequest) -> str:
     return hashlib.sha256(line + request.body).hexdigest()
 
 
-def forget_old() -> int:
-    """Delete a batch of answers older than KEPT_HOURS; returns how many."""
+def forget_old(most: int) -> int:
+    """Delete up to `most` answers older than KEPT_HOURS; returns how many."""
     with connection.cursor() as cursor:
         cursor.execute(
             "DELETE FROM config_idempotentanswer WHERE key IN (SELECT key FROM config_idempotentanswer"
             " WHERE created_at < now() - make_interval(hours => %s) LIMIT %s)",
-            [KEPT_HOURS, BATCH],
+            [KEPT_HOURS, most],
         )
         return int(cursor.rowcount)
 

@@ -1,4 +1,4 @@
-"""Answers kept for clients that ask twice. Knows no resource; see idempotency.py."""
+"""Answers kept for clients that ask twice (idempotency.py), what sweeps removed (sweeps.py). Knows no resource."""
 
 from django.db import models
 from django.db.models.functions import Now
@@ -18,3 +18,16 @@ class IdempotentAnswer(models.Model):
 
     def __str__(self) -> str:
         return self.key
+
+
+class Sweep(models.Model):
+    """What a sweep came to; `removed` by the last one that removed anything, `total` by all. Decides nothing."""
+
+    name = models.TextField(primary_key=True)
+    swept_at = models.DateTimeField(db_default=Now())
+    removed = models.PositiveBigIntegerField(default=0)
+    removed_at = models.DateTimeField(null=True)
+    total = models.PositiveBigIntegerField(default=0)
+
+    def __str__(self) -> str:
+        return self.name

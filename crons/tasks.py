@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from config import sweeps
 from crons.firing import fire_due, forget_old
 
 
@@ -14,4 +15,4 @@ def fire() -> None:
 @shared_task(name="crons.forget")
 def forget() -> None:
     """Delete old firings, a batch a tick."""
-    forget_old()
+    sweeps.note("firings", forget_old())

@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from config import sweeps
 from config.ticks import Interval
 from store.configuration import store_settings
 from store.tables import sweep_expired
@@ -14,4 +15,4 @@ def sweep() -> None:
     """Once in `store.ttl.sweep_interval_minutes`. A store of the project's own sweeps itself."""
     current = store_settings()
     if current.path is None and _interval.is_over(current.sweep_minutes * 60):
-        sweep_expired()
+        sweeps.note("items", sweep_expired())

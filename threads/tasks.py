@@ -2,6 +2,7 @@
 
 from celery import shared_task
 
+from config import sweeps
 from config.project import project
 from config.ticks import Interval
 from threads.sweeping import sweep_expired
@@ -20,4 +21,5 @@ def sweep() -> None:
         _left = ttl.sweep_limit
     if _left:
         done = sweep_expired(_left, TICK_SECONDS)
+        sweeps.note("threads", done)
         _left = _left - done if done else 0

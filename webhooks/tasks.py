@@ -1,5 +1,6 @@
 """What Celery calls: wake this worker's sender, hand over what is due, forget what is old."""
 
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -8,12 +9,12 @@ from celery.signals import worker_init, worker_shutdown, worker_shutting_down
 from django.conf import settings
 from django.utils import timezone
 
+from config import sweeps
 from webhooks import sender
 from webhooks.models import WebhookDelivery
 
 UNHEARD = timedelta(seconds=5)  # what is overdue for so long has probably no worker to send it
 SHUTDOWN_SECONDS = 5.0
-BATCH = 1000
 
 
 @worker_init.connect
@@ -54,7 +55,11 @@ def tick() -> None:
 
 @shared_task(name="webhooks.forget")
 def forget() -> None:
-    """Delete deliveries older than WEBHOOK_RETENTION_DAYS, a batch at a time."""
+    """Delete deliveries older than WEBHOOK_RETENTION_DAYS."""
+    sweeps.note("deliveries", forget_old())
+
+
+def forget_old(seconds: float = math.inf) -> int:
+    """Delete those deliveries, or what can be deleted in so many seconds; returns how many."""
     kept = timedelta(days=settings.WEBHOOK_RETENTION_DAYS)
-    while WebhookDelivery.objects.forget(kept, BATCH) == BATCH:
-        pass
+    return sweeps.in_batches(lambda most: WebhookDelivery.objects.forget(kept, most), seconds)
