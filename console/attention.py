@@ -3,12 +3,15 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from urllib.parse import quote
 
 from django.urls import reverse
 
+from assistants.graphs import load_all
 from config.words import span
-from console.figures import Aside, Cause, Queue, Worker
+from console.figures import Aside, Cause, Queue
 from console.models import Rollup
+from console.workers import Busy
 
 LATE = timedelta(seconds=60)
 LONG_ASKED = timedelta(hours=1)
@@ -33,14 +36,14 @@ class Seen:
     now: datetime
     queue: Queue
     aside: Aside
-    workers: Sequence[Worker]
+    workers: Sequence[Busy] | None  # None when Redis does not answer
     causes: Sequence[Cause]
     last_hour: Rollup
 
 
 def needs(seen: Seen) -> list[Need]:
     """The most urgent first."""
-    return [*_queue(seen), *_failures(seen), *_people(seen)]
+    return [*_queue(seen), *_graphs(seen), *_failures(seen), *_people(seen)]
 
 
 def _queue(seen: Seen) -> Iterator[Need]:
@@ -64,6 +67,23 @@ def _queue(seen: Seen) -> Iterator[Need]:
         since = f"since {span(seen.now - rolled_up)}" if rolled_up else "yet"
         text = f"beat has not ticked {since}: crons do not fire, webhooks are not retried, dead workers' runs stay."
         yield Need("bad", text, _doctor(), "Look for the cause")
+
+
+def _graphs(seen: Seen) -> Iterator[Need]:
+    if lost := sorted(seen.aside.lost_graphs or ()):
+        text = f"The project has no graph {_some(lost)} any more, but assistants of it: their runs fail."
+        yield Need("warn", text, f"{reverse('console:assistants')}?graph={quote(lost[0])}", "See them")
+    served = set(load_all())
+    for busy in seen.workers or ():
+        if missing := sorted(served - set(busy.worker.graphs)):
+            text = f"Worker {busy.worker.name} has not loaded {_some(missing)}: it runs another version of the project."
+            yield Need("bad", text, reverse("console:worker", args=[busy.worker.name]), "See it")
+
+
+def _some(names: Sequence[str]) -> str:
+    """The first three of them."""
+    rest = len(names) - 3
+    return ", ".join(names[:3]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _failures(seen: Seen) -> Iterator[Need]:

@@ -18,6 +18,7 @@ from console.live import Topic, polled
 from console.models import Grain, Rollup
 from console.pages import Page, show
 from console.roles import Role, needs, role_of
+from console.workers import workers
 
 LATE = timedelta(seconds=10)
 OVERVIEW_SECONDS = 2.0
@@ -88,7 +89,7 @@ def look(now: datetime) -> tuple[Seen, list[Rollup]]:
     """What the dashboard shows, and the minutes of the last hour."""
     rows = last_hour(now)
     whole = rollup.together(Grain.HOUR, now, rows)
-    seen = Seen(now, figures.queue(now), figures.aside(now), figures.workers(now), figures.causes(now), whole)
+    seen = Seen(now, figures.queue(now), figures.aside(now), workers(now), figures.causes(now), whole)
     return seen, rows
 
 

@@ -1,10 +1,8 @@
 """The queue: what waits and why, who executes it, and the switch that holds everything back."""
 
-from collections import defaultdict
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from django.contrib import messages
 from django.db import transaction
@@ -18,6 +16,7 @@ from redis.exceptions import RedisError
 
 from accounts.audit import record
 from console import figures
+from console import workers as up
 from console.dashboard import Tile, count, queue_tiles
 from console.live import Topic, polled
 from console.pages import Crumb, Page, show
@@ -26,10 +25,8 @@ from console.runs import RunRow, with_graph
 from console.waiting import Reason, scene
 from runs import pausing, presence
 from runs.models import Run, RunStatus
-from runs.presence import Worker, present
 
 SHOWN = 25  # of the oldest pending runs
-RUNS = 500  # in execution, of all workers
 QUEUE = ("runs.pause", "queue")  # what the audit log calls it
 
 
@@ -64,7 +61,7 @@ def _seen(now: datetime) -> dict[str, Any]:
         "pause": pausing.current(),
         "parts": {
             "waiting": render_to_string("console/queue/waiting.html", {"waiting": waiting(now)}),
-            "workers": render_to_string("console/queue/workers.html", {"workers": workers(now)}),
+            "workers": render_to_string("console/queue/workers.html", {"workers": up.workers(now)}),
         },
     }
 
@@ -79,41 +76,13 @@ def waiting(now: datetime) -> list[Waiting]:
 # --- workers ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Busy:
-    """A worker and what it executes."""
-
-    worker: Worker
-    seen: datetime
-    started: datetime
-    runs: list[UUID]
-
-
-def workers(now: datetime) -> list[Busy] | None:
-    """Those that are up; None when Redis does not answer."""
-    found = present()
-    return None if found is None else _busy(found, now)
-
-
-def _busy(found: list[Worker], now: datetime) -> list[Busy]:
-    running = Run.objects.filter(status=RunStatus.RUNNING, worker__in=[worker.name for worker in found])
-    held: defaultdict[str, list[UUID]] = defaultdict(list)
-    for name, run_id in running.order_by("created_at").values_list("worker", "run_id")[:RUNS]:
-        held[name].append(run_id)
-    return [
-        Busy(one, now - timedelta(seconds=one.age), datetime.fromisoformat(one.started_at), held[one.name])
-        for one in found
-    ]
-
-
 @require_GET
 @needs("viewer")
 def worker(request: HttpRequest, name: str) -> HttpResponse:
     """/admin/queue/workers/<name>/"""
-    found = [one for one in present() or () if one.name == name]
-    if not found:
+    busy = up.worker(name, timezone.now())
+    if busy is None:
         raise Http404("This worker is gone: it has said nothing for half a minute.")
-    (busy,) = _busy(found, timezone.now())
     above = (Crumb("Queue & workers", reverse("console:queue")),)
     return show(request, "console/queue/worker.html", Page(f"Worker {name}", above), busy=busy)
 

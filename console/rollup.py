@@ -5,13 +5,15 @@ written again is what the rows say then.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 
 from django.db import connection
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from config import sweeps
 from console.models import Grain, Rollup
-from runs.models import Run, RunStatus
+from runs.models import Run, RunStatus, StatelessEnd
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 ENDS = (RunStatus.SUCCESS, RunStatus.ERROR, RunStatus.TIMEOUT, RunStatus.INTERRUPTED)
@@ -19,6 +21,8 @@ AGAIN = 2 * MINUTE  # what may still be written by transactions that had not com
 BACK = timedelta(days=30)  # how far back the first roll-up begins
 STEPS = 48  # hours rolled up at most by one tick
 MINUTES_KEPT, HOURS_KEPT = timedelta(days=2), timedelta(days=400)
+ENDS_KEPT = timedelta(hours=2)  # of stateless runs, for the failures of the last hour
+FORGET_SECONDS = 5.0
 # Upper ends of buckets in milliseconds, about a quarter apart.
 BOUNDS = (
     *(1, 2, 3, 5, 7, 10, 14, 20, 28, 40, 56, 80, 112, 160, 225, 320, 450, 640, 900, 1280, 1800, 2560, 3600),
@@ -29,8 +33,16 @@ ENDED = """
 SELECT date_trunc('minute', ended_at), status,
        width_bucket((1000 * extract(epoch FROM started_at - created_at))::float8, %(bounds)s::float8[]),
        width_bucket((1000 * extract(epoch FROM ended_at - started_at))::float8, %(bounds)s::float8[]), count(*)
-  FROM runs_run WHERE ended_at >= %(since)s AND ended_at < %(until)s
+  FROM (SELECT ended_at, status, created_at, started_at FROM runs_run
+         WHERE ended_at >= %(since)s AND ended_at < %(until)s
+        UNION ALL
+        SELECT ended_at, status, created_at, started_at FROM runs_statelessend
+         WHERE ended_at >= %(since)s AND ended_at < %(until)s) AS ended
  GROUP BY 1, 2, 3, 4
+"""
+FORGET_ENDS = """
+DELETE FROM runs_statelessend WHERE id IN (
+    SELECT id FROM runs_statelessend WHERE ended_at < %s ORDER BY ended_at LIMIT %s)
 """
 
 Histogram = Mapping[str, int]
@@ -106,8 +118,11 @@ def _begin(now: datetime) -> datetime:
     last = Rollup.objects.filter(grain=Grain.MINUTE).order_by("-start").values_list("start", flat=True).first()
     if last is not None:
         return min(last, _floor(now, MINUTE)) - AGAIN
-    ended = Run.objects.filter(ended_at__gte=now - BACK).order_by("ended_at").values_list("ended_at", flat=True).first()
-    return _floor(ended or now, HOUR)
+    firsts = [
+        rows.filter(ended_at__gte=now - BACK).order_by("ended_at").values_list("ended_at", flat=True).first()
+        for rows in (Run.objects.all(), StatelessEnd.objects.all())
+    ]
+    return _floor(min((first for first in firsts if first), default=now), HOUR)
 
 
 def _write_minutes(since: datetime, until: datetime) -> None:
@@ -141,8 +156,17 @@ def _save(rows: Iterable[Rollup]) -> None:
 
 
 def _forget(now: datetime) -> None:
+    """Nothing that was not rolled up: it is called when all is."""
+    removed = sweeps.in_batches(partial(_forget_ends, now - ENDS_KEPT), FORGET_SECONDS)
     for grain, kept in ((Grain.MINUTE, MINUTES_KEPT), (Grain.HOUR, HOURS_KEPT)):
-        Rollup.objects.filter(grain=grain, start__lt=now - kept).delete()
+        removed += Rollup.objects.filter(grain=grain, start__lt=now - kept).delete()[0]
+    sweeps.note("rollup", removed)
+
+
+def _forget_ends(before: datetime, most: int) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(FORGET_ENDS, [before, most])
+        return int(cursor.rowcount)
 
 
 def _rows(grain: Grain, since: datetime) -> list[Rollup]:

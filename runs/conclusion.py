@@ -59,11 +59,11 @@ def _remove(run: Run, outcome: Outcome) -> Closing | None:
     """A stateless run goes with its thread: in one statement, unless somebody wants to hear of it."""
     closing = Closing(outcome.status, outcome.error)
     if not endings.is_awaited(run):
-        return closing if run.remove_with_thread() else None
+        return closing if run.remove_with_thread(outcome.status, outcome.error) else None
     with transaction.atomic():
         Thread.objects.select_for_update().filter(pk=run.thread_id).first()
         asked = Run.objects.filter(pk=run.pk).values_list("cancel_action", flat=True).first()
-        if not run.remove_with_thread():
+        if not run.remove_with_thread(outcome.status, outcome.error):
             return None
         run.error, run.ended_at = outcome.error, timezone.now()
         endings.tell(Ending(run, CANCELLED[CancelAction(asked)] if asked else outcome.status))

@@ -31,6 +31,7 @@ class RunStatus(models.TextChoices):
 
 
 EVENT_STREAMING = "__event_streaming_v2"  # in config.configurable: set by the server, seen by the graph
+LONGEST_NAME = 200  # characters of an error's name that a stateless run leaves
 IN_FLIGHT = (RunStatus.PENDING, RunStatus.RUNNING)
 
 
@@ -100,10 +101,18 @@ forgotten AS (
 SELECT status FROM ended
 """
 
+# What is left of the run is told in the same statement: it is counted once, and only if it ended so.
 REMOVE_WITH_THREAD = """
 WITH gone AS (
     DELETE FROM runs_run WHERE run_id = %(run_id)s AND status = 'running' AND attempt = %(attempt)s
-    RETURNING thread_id)
+    RETURNING thread_id, created_at, started_at,
+              CASE cancel_action WHEN 'interrupt' THEN 'interrupted' WHEN 'rollback' THEN 'rollback'
+                                 ELSE %(status)s END AS ending),
+counted AS (
+    INSERT INTO runs_statelessend (status, error, created_at, started_at, ended_at)
+    SELECT ending, CASE WHEN ending IN ('error', 'timeout') THEN %(error)s ELSE '' END,
+           created_at, started_at, clock_timestamp()
+      FROM gone WHERE ending <> 'rollback')
 DELETE FROM threads_thread WHERE thread_id IN (SELECT thread_id FROM gone)
 """
 
@@ -195,6 +204,28 @@ class RunTimeline(models.Model):
 
     def __str__(self) -> str:
         return f"{self.run_id} attempt {self.attempt}"
+
+
+class StatelessEnd(models.Model):
+    """What is left of a run that went with its thread, for people who count; gone once it is rolled up.
+
+    Written by the statement that removes the run. `error` is the name of the error's class.
+    """
+
+    status = models.TextField(choices=RunStatus)
+    error = models.TextField(default="", blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["ended_at"], name="stateless_ended"),
+            models.Index(fields=["ended_at"], name="stateless_failed", condition=~models.Q(error="")),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.status} {self.ended_at:%Y-%m-%d %H:%M:%S}"
 
 
 class Run(models.Model):
@@ -334,10 +365,17 @@ class Run(models.Model):
         """Delete the row, for the attempt this object was claimed as; False when that attempt is no longer live."""
         return bool(self._live()._raw_delete("default"))
 
-    def remove_with_thread(self) -> bool:
-        """`remove`, and the thread that existed only for this run, in one statement."""
+    def remove_with_thread(self, status: str, error: dict[str, str] | None = None) -> bool:
+        """`remove`, and the thread that existed only for this run, in one statement; a StatelessEnd tells of it."""
+        name = str((sealed("run", "error", error) or {}).get("error", ""))[:LONGEST_NAME] if error else ""
+        arguments: dict[str, Any] = {
+            "run_id": self.run_id,
+            "attempt": self.attempt,
+            "status": status,
+            "error": name,
+        }
         with connection.cursor() as cursor:
-            cursor.execute(REMOVE_WITH_THREAD, {"run_id": self.run_id, "attempt": self.attempt})
+            cursor.execute(REMOVE_WITH_THREAD, arguments)
             return bool(cursor.rowcount)
 
     def _live(self) -> RunQuerySet:

@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+from collections.abc import Callable
+from operator import methodcaller
 from typing import Any
 from uuid import uuid4
 
@@ -135,10 +137,10 @@ async def shown_in_redis(url: str, key: str) -> dict[str, Any]:
 
 
 @pytest.mark.django_db
-@pytest.mark.parametrize("removal", ["remove", "remove_with_thread"])
-def test_a_run_that_is_deleted_in_sql_takes_its_timelines_along(removal: str) -> None:
+@pytest.mark.parametrize("removal", [methodcaller("remove"), methodcaller("remove_with_thread", "success")])
+def test_a_run_that_is_deleted_in_sql_takes_its_timelines_along(removal: Callable[[Run], bool]) -> None:
     run = Run.objects.create(thread=Thread.objects.create(), assistant_id=uuid4(), status="running", attempt=2)
     RunTimeline.objects.create(run=run, attempt=1)
-    assert getattr(run, removal)()
+    assert removal(run)
     connection.check_constraints()
     assert not RunTimeline.objects.filter(run_id=run.pk).exists()

@@ -1,6 +1,7 @@
 """The dashboard: it counts right, says what needs attention and what to do, and stays quick with many rows."""
 
 import time
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,12 +13,14 @@ from django.utils import timezone
 
 from assistants.models import Assistant
 from console import attention, dashboard, figures, rollup
-from runs.models import Run, RunStatus
+from console.workers import Busy
+from runs.models import Run, RunStatus, StatelessEnd
+from runs.presence import Worker
 from threads.models import Thread, ThreadStatus
 from webhooks.models import WebhookDelivery
 
 pytestmark = pytest.mark.django_db
-QUERIES = 12  # session, user, role, queue, aside, workers, causes, two of the roll-up, savepoints aside
+QUERIES = 11  # session, user, role, queue, aside, causes, two of the roll-up, savepoints aside
 
 
 @pytest.fixture
@@ -75,10 +78,6 @@ def test_tiles_count_what_waits_runs_and_ended(viewer: Client, assistant: Assist
     }
     assert shown["time"].endswith(" s") and 1.5 < float(shown["time"][:-2]) < 2.6
     assert page.context["tiles"]["running"].note == "1 without a live lease"
-    assert {worker.name: (worker.running, worker.ended) for worker in figures.workers(now)} == {
-        "box-1": (1, 4),
-        "box-2": (1, 0),
-    }
 
 
 def test_counts_end_where_they_would_cost(assistant: Assistant, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,6 +158,30 @@ def test_an_answer_that_is_waited_for_and_a_webhook_that_is_lost_are_noticed(ass
 # --- what it costs ----------------------------------------------------------------------------------------------------
 
 
+def test_stateless_runs_are_seen_though_they_leave_no_row(viewer: Client) -> None:
+    now = timezone.now()
+    for status, error in (("success", ""), ("error", "ZeroDivisionError")):
+        StatelessEnd.objects.create(status=status, error=error, created_at=now, started_at=now, ended_at=now)
+    page = viewer.get("/admin/")
+    assert page.context["tiles"]["success"].value == "50.0 %"
+    assert [(cause.error, cause.count, cause.run_id) for cause in figures.causes(timezone.now())] == [
+        ("ZeroDivisionError", 1, "")
+    ]
+    assert "stateless" in page.content.decode()
+
+
+def test_graphs_that_are_gone_and_workers_that_lack_one_are_noticed(assistant: Assistant) -> None:
+    assert needs() == []
+    Assistant.objects.create(graph_id="gone")
+    (need,) = needs()
+    assert "no graph gone any more" in need.text and need.url.endswith("?graph=gone")
+    now = timezone.now()
+    old = Worker("box-1", "box", 1, 10, 0, False, False, 0, 0.0, now.isoformat(), "1", graphs=["echo"])
+    seen, _ = dashboard.look(now)
+    _, need = attention.needs(replace(seen, workers=[Busy(old, now, now, [])]))
+    assert "Worker box-1 has not loaded" in need.text and " more" in need.text and need.tone == "bad"
+
+
 @pytest.fixture
 def many_runs(assistant: Assistant) -> None:
     """100,000 runs over 30 days, 20,000 of them in the last hour; 1000 waiting, on 1000 threads."""
@@ -203,7 +226,7 @@ def test_with_100_000_runs_the_page_is_quick_and_no_query_reads_all_of_them(
         page = viewer.get("/admin/")
         took = time.perf_counter() - begun
     assert page.status_code == 200
-    for statement in (figures.QUEUE, figures.BY_WORKER, figures.BY_CAUSE, rollup.ENDED):
+    for statement in (figures.QUEUE, figures.BY_CAUSE, rollup.ENDED):
         assert "Seq Scan on runs_run" not in plan(statement), plan(statement)
     assert took < 0.3, f"first paint after {took * 1000:.0f} ms"
 
@@ -215,8 +238,7 @@ def plan(statement: str) -> str:
         "hour": now - timedelta(hours=1),
         "day": now - timedelta(days=1),
         "most": figures.MOST,
-        "recent": figures.RECENT_ENDS,
-        "workers": figures.WORKERS,
+        "recent": figures.RECENT_FAILURES,
         "causes": figures.CAUSES,
         "longest": 200,
         "since": now - timedelta(minutes=2),
@@ -228,11 +250,11 @@ def plan(statement: str) -> str:
         return "\n".join(row[0] for row in cursor.fetchall())
 
 
-def test_a_look_for_browsers_is_two_or_seven_queries(assistant: Assistant, django_assert_num_queries: Any) -> None:
+def test_a_look_for_browsers_is_one_query_or_five(assistant: Assistant, django_assert_num_queries: Any) -> None:
     ended_run(assistant)
     with django_assert_num_queries(1):
         dashboard._look_at_queue("")
-    with django_assert_num_queries(6):
+    with django_assert_num_queries(5):
         dashboard._look_at_all("")
 
 

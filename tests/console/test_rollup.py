@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from assistants.models import Assistant
 from console import rollup
 from console.models import Grain, Rollup
-from runs.models import Run
+from runs.models import Run, StatelessEnd
 from threads.models import Thread
 
 pytestmark = pytest.mark.django_db
@@ -115,3 +116,52 @@ def test_a_run_cancelled_while_it_waited_has_no_times(ended: Ended) -> None:
     Run.objects.filter(pk=ended(timedelta(seconds=5), "interrupted").pk).update(started_at=None)
     (row,) = rollup.of_minutes(NOW - timedelta(minutes=1), NOW)
     assert (row.interrupted, row.waits, row.times) == (1, {}, {})
+
+
+# --- stateless runs ---------------------------------------------------------------------------------------------------
+
+
+def stateless(cancelled: str | None = None) -> Run:
+    thread, start = Thread.objects.create(), NOW - timedelta(minutes=5)
+    return Run.objects.create(
+        thread=thread, assistant_id=thread.pk, status="running", attempt=2, started_at=start, cancel_action=cancelled
+    )
+
+
+@pytest.mark.parametrize(
+    ("cancelled", "status", "counted"),
+    [
+        (None, "success", [("success", "")]),
+        (None, "error", [("error", "ValueError")]),
+        ("interrupt", "success", [("interrupted", "")]),
+        ("rollback", "success", []),
+        (None, "rollback", []),
+    ],
+)
+def test_a_stateless_run_leaves_how_it_ended(cancelled: str | None, status: str, counted: list[Any]) -> None:
+    run = stateless(cancelled)
+    late = Run.objects.get(pk=run.pk)
+    late.attempt = 1
+    error = {"error": "ValueError", "message": "secret"}
+    assert not late.remove_with_thread(status, error), "an attempt that has lost the run counts nothing"
+    assert run.remove_with_thread(status, error)
+    assert not run.remove_with_thread(status, error), "nor does one that comes twice"
+    assert list(StatelessEnd.objects.values_list("status", "error")) == counted
+    assert not Thread.objects.exists()
+
+
+def test_ends_of_stateless_runs_are_rolled_up_once_and_forgotten_when_they_are(ended: Ended) -> None:
+    ended(timedelta(minutes=5))
+    for minutes, status in ((5, "success"), (5, "error"), (200, "success")):
+        end = NOW - timedelta(minutes=minutes)
+        StatelessEnd.objects.create(
+            status=status, created_at=end - timedelta(seconds=3), started_at=end - timedelta(seconds=2), ended_at=end
+        )
+    for _ in range(2):
+        assert rollup.roll_up(NOW)
+        assert counts(Grain.MINUTE) == {"04 12:25": 3, "04 09:10": 1}
+    assert sum(Rollup.objects.get(grain=Grain.MINUTE, start=NOW.replace(minute=25, second=0)).times.values()) == 3
+    assert StatelessEnd.objects.count() == 2, "the old one was rolled up"
+    rollup.roll_up(NOW + timedelta(hours=3))
+    assert not StatelessEnd.objects.exists()
+    assert counts(Grain.HOUR) == {"04 12:00": 3, "04 09:00": 1}
