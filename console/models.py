@@ -16,7 +16,7 @@ class Grain(models.TextChoices):
 
 
 class Rollup(models.Model):
-    """The runs that ended in one minute or hour. Runs that left no row of their own (stateless ones) are not in it."""
+    """The runs that ended in one minute or hour; those that were rolled back are not in it."""
 
     pk = models.CompositePrimaryKey("grain", "start")
     grain = models.TextField(choices=Grain)
@@ -39,6 +39,18 @@ class Rollup(models.Model):
     def total(self) -> int:
         """All of them."""
         return self.success + self.error + self.timeout + self.interrupted
+
+
+class ThreadSize(models.Model):
+    """One of the threads that take most, as it was when it was measured. Written by console/storage.py alone."""
+
+    thread_id = models.UUIDField(primary_key=True)
+    bytes = models.PositiveBigIntegerField()
+    checkpoints = models.PositiveBigIntegerField()
+    measured_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.thread_id}: {self.bytes}"
 
 
 class Claim(models.Model):

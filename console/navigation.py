@@ -59,6 +59,7 @@ ENTRIES = (
     _rows(GOVERN, "API keys", "key", "accounts.apikey"),
     _rows(GOVERN, "Tenants", "apartment", "accounts.tenant"),
     Entry(GOVERN, "Audit log", "history", "console:audit", Role.OPERATOR),
+    Entry(GOVERN, "Storage & retention", "database", "console:storage"),
     Entry(GOVERN, "Settings & doctor", "health_and_safety", "console:doctor"),
     _rows(GOVERN, "Users", "person", "auth.user"),
     _rows(GOVERN, "Roles", "group", "auth.group"),

@@ -14,6 +14,7 @@ from console import (
     queue,
     run_page,
     runs,
+    storage,
     store_browser,
     thread_actions,
     threads,
@@ -62,5 +63,7 @@ urlpatterns = [
     path("store/item/", store_browser.item, name="item"),
     path("store/item/edit/", store_browser.edit, name="edit-item"),
     path("store/item/delete/", store_browser.delete, name="delete-item"),
+    path("storage/", storage.page, name="storage"),
+    path("storage/sweep/<slug:name>/", storage.sweep, name="sweep"),
     path("doctor/", doctor.page, name="doctor"),
 ]

@@ -11,7 +11,15 @@ from playwright.sync_api import Browser, Page, expect
 from tests.conftest import LiveServer
 from tests.console.watching import assert_clean, picture, shoot
 
-PAGES = ("/admin/doctor/", "/admin/audit/", "/admin/jump/", "/admin/queue/", "/admin/store/", "/admin/crons/")
+PAGES = (
+    "/admin/doctor/",
+    "/admin/audit/",
+    "/admin/jump/",
+    "/admin/queue/",
+    "/admin/store/",
+    "/admin/crons/",
+    "/admin/storage/",
+)
 # Lists, forms to add and the rest: unfold's scripts differ between them.
 ROWS = ("/admin/runs/run/", "/admin/auth/user/add/", "/admin/auth/group/", "/admin/password_change/")
 
