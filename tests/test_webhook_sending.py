@@ -113,6 +113,14 @@ def test_both_secrets_sign_until_the_overlap_is_over(receiver: Receiver) -> None
         verified(receiver.to("/hook")[1], before)
 
 
+def test_a_cookie_is_never_sent_back(receiver: Receiver) -> None:
+    delivery_to(receiver.script("/sets", Reply(headers={"Set-Cookie": "session=7; Path=/"})))
+    sent()
+    delivery_to(receiver.script("/other"))
+    sent()
+    assert "cookie" not in receiver.to("/other")[0].headers
+
+
 def test_a_runs_own_url_is_signed_with_the_servers_secrets(receiver: Receiver, settings: Any) -> None:
     delivery_to(receiver.script("/unsigned"))
     sent()

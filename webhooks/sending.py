@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from email.utils import parsedate_to_datetime
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 
 import httpx
@@ -89,8 +90,9 @@ class PinnedTransport(httpx.AsyncBaseTransport):
 def client(policy: UrlPolicy) -> httpx.AsyncClient:
     """What sends. No proxy, no cookies, no redirect that `send` has not looked at."""
     timeout = httpx.Timeout(settings.WEBHOOK_TIMEOUT_SECS, connect=min(CONNECT_SECONDS, settings.WEBHOOK_TIMEOUT_SECS))
+    none = CookieJar(DefaultCookiePolicy(allowed_domains=()))  # httpx would send one receiver's to all of its host
     return httpx.AsyncClient(
-        transport=PinnedTransport(policy), timeout=timeout, trust_env=False, follow_redirects=False
+        transport=PinnedTransport(policy), timeout=timeout, trust_env=False, follow_redirects=False, cookies=none
     )
 
 
