@@ -103,12 +103,10 @@ def _people(seen: Seen) -> Iterator[Need]:
         yield Need("warn", text, reverse("console:interrupts"), "Answer")
     if aside.undelivered:
         text = f"{_many(aside.undelivered, 'webhook')} of the last 24 hours not delivered, and no attempt is left."
-        yield Need(
-            "warn", text, f"{reverse('admin:webhooks_webhookdelivery_changelist')}?status__exact=failed", "See them"
-        )
+        yield Need("warn", text, f"{reverse('console:deliveries')}?status=failed&period=24h", "See them")
     if aside.disabled_endpoints:
         text = f"{_many(aside.disabled_endpoints, 'webhook endpoint')} switched off after failing for days."
-        yield Need("warn", text, reverse("admin:webhooks_webhookendpoint_changelist"), "See why")
+        yield Need("warn", text, f"{reverse('console:webhooks')}?state=off", "See why")
     if aside.paused_crons:
         text = f"{_many(aside.paused_crons, 'cron')} paused after failing again and again."
         yield Need("warn", text, f"{reverse('console:crons')}?state=auto-paused", "See them")

@@ -159,7 +159,7 @@ def hour_tiles(seen: Seen) -> dict[str, Tile]:
             "Webhooks failed",
             count(seen.aside.undelivered),
             "in the last 24 hours",
-            f"{reverse('admin:webhooks_webhookdelivery_changelist')}?status__exact=failed",
+            f"{reverse('console:deliveries')}?status=failed&period=24h",
             "bad" if seen.aside.undelivered else "",
         ),
     }

@@ -57,8 +57,8 @@ KINDS = (
     Kind("thread", Thread, "console:thread"),
     Kind("assistant", Assistant, "console:assistant"),
     Kind("cron", Cron, "console:cron"),
-    Kind("webhook delivery", WebhookDelivery, "admin:webhooks_webhookdelivery_change"),
-    Kind("webhook endpoint", WebhookEndpoint, "admin:webhooks_webhookendpoint_change"),
+    Kind("webhook delivery", WebhookDelivery, "console:delivery"),
+    Kind("webhook endpoint", WebhookEndpoint, "console:endpoint"),
     Kind("API key", ApiKey, "admin:accounts_apikey_change"),
 )
 _BY_LABEL = {kind.label: kind for kind in KINDS}

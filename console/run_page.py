@@ -22,6 +22,7 @@ from assistants.graphs import load_all
 from assistants.models import Assistant
 from config import dialect, loop
 from config.database import in_thread
+from console.deliveries import of_run
 from console.difference import difference
 from console.drawing import Drawing, draw
 from console.live import LOOK_SECONDS, Topic
@@ -188,8 +189,7 @@ def _request(request: HttpRequest, run: Run) -> dict[str, Any]:
 
 
 def _deliveries(request: HttpRequest, run: Run) -> dict[str, Any]:
-    found = WebhookDelivery.objects.filter(run_id=run.pk).select_related("endpoint").defer("body")
-    return {"deliveries": list(found.order_by("-created_at")[:DELIVERIES])}
+    return {"rows": of_run(run.pk, DELIVERIES)}
 
 
 VIEWS = {

@@ -1,6 +1,6 @@
 """The live topics by name, the part before a colon. A page that moves adds its line."""
 
-from console import dashboard, inbox, queue, run_page
+from console import dashboard, deliveries, delivery_page, inbox, queue, run_page, webhooks
 from console.live import Topic
 
 TOPICS: dict[str, Topic] = {
@@ -9,6 +9,9 @@ TOPICS: dict[str, Topic] = {
     "run": run_page.TOPIC,
     "queue": queue.TOPIC,
     "interrupts": inbox.TOPIC,
+    "webhooks": deliveries.TOPIC,
+    "endpoint": webhooks.TOPIC,
+    "delivery": delivery_page.TOPIC,
 }
 
 

@@ -29,6 +29,7 @@ from config.admin import EMPTY, RecordAdmin, ago, badge, exact_time_of, id_of, l
 from config.outbound import UrlRefused, check_url
 from config.project import project
 from webhooks import endpoints
+from webhooks.masking import masked_answer, masked_request, masked_text, masked_url
 from webhooks.models import SUBSCRIBABLE, DeliveryQuerySet, DeliveryStatus, WebhookDelivery, WebhookEndpoint
 
 COLOURS = {DeliveryStatus.PENDING: "info", DeliveryStatus.DELIVERED: "success", DeliveryStatus.FAILED: "danger"}
@@ -104,7 +105,15 @@ class EndpointAdmin(Audited, ModelAdmin):  # type: ignore[misc]
     failing = time_of("failing_since", "only failures since")
     mono_id = id_of("endpoint_id", "id")
     created_exactly = exact_time_of("created_at", "created")
-    readonly_fields = ("notice_block", "mono_id", "success_rate", "deliveries_link", "secret_state", "created_exactly")
+    readonly_fields = (
+        "notice_block",
+        "mono_id",
+        "success_rate",
+        "deliveries_link",
+        "secret_state",
+        "created_exactly",
+        "masked",
+    )
     fieldsets = (
         (NOTICE, {"fields": ("notice_block",)}),
         (None, {"fields": ("url", "description", "events", "enabled")}),
@@ -115,7 +124,14 @@ class EndpointAdmin(Audited, ModelAdmin):  # type: ignore[misc]
     def get_fieldsets(self, request: HttpRequest, obj: WebhookEndpoint | None = None) -> Any:
         """The state of what exists, a notice where there is one."""
         hidden = {NOTICE} if obj and not obj.notice else set() if obj else {NOTICE, "State"}
-        return [section for section in super().get_fieldsets(request, obj) if section[0] not in hidden]
+        sections = [section for section in super().get_fieldsets(request, obj) if section[0] not in hidden]
+        if obj is None or self.has_change_permission(request, obj):
+            return sections
+        # Who cannot change the URL does not see what its query may hold.
+        return [
+            (name, {**options, "fields": ["masked" if one == "url" else one for one in options["fields"]]})
+            for name, options in sections
+        ]
 
     def save_model(self, request: HttpRequest, obj: WebhookEndpoint, form: Any, change: bool) -> None:
         """As the API does; a new endpoint's secret is shown this once."""
@@ -205,7 +221,12 @@ class EndpointAdmin(Audited, ModelAdmin):  # type: ignore[misc]
     @display(description="endpoint", ordering="url")
     def name(self, endpoint: WebhookEndpoint) -> SafeString:
         """What it is for, and where it leads."""
-        return format_html("{} <small>{}</small>", endpoint.description, endpoint.url)
+        return format_html("{} <small>{}</small>", endpoint.description, masked_url(endpoint.url))
+
+    @display(description="URL")
+    def masked(self, endpoint: WebhookEndpoint) -> str:
+        """Where it leads, without credentials."""
+        return masked_url(endpoint.url)
 
     @display(description="state")
     def state(self, endpoint: WebhookEndpoint) -> SafeString:
@@ -333,7 +354,7 @@ class DeliveryAdmin(Audited, RecordAdmin):
         """The endpoint, or the URL of a run."""
         if delivery.endpoint:
             return link(_page("webhookendpoint", delivery.endpoint.pk), str(delivery.endpoint))
-        return format_html('<span class="weft-problem" title="{}">{}</span>', delivery.url, delivery.url)
+        return format_html('<span class="weft-problem">{}</span>', masked_url(delivery.url))
 
     @display(description="run")
     def run(self, delivery: WebhookDelivery) -> SafeString:
@@ -355,8 +376,18 @@ class DeliveryAdmin(Audited, RecordAdmin):
     @display(description="attempts")
     def attempts_block(self, delivery: WebhookDelivery) -> SafeString:
         """Request and answer of each, side by side, the latest first."""
-        context = {"attempts": list(reversed(delivery.attempts)), "body": delivery.body}
+        context = {"attempts": [_masked(kept) for kept in reversed(delivery.attempts)], "body": delivery.body}
         return SafeString(render_to_string("admin/webhook_attempts.html", context))
+
+
+def _masked(attempt: dict[str, Any]) -> dict[str, Any]:
+    shown = {
+        "url": masked_url(attempt["url"]),
+        "detail": masked_text(attempt["detail"]),
+        "request_headers": masked_request(attempt["request_headers"]),
+        "answer_headers": masked_answer(attempt["answer_headers"]),
+    }
+    return {**attempt, **shown}
 
 
 def _page(model: str, object_id: object) -> str:

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from config.errors import Conflict
@@ -75,11 +76,15 @@ def redeliver(delivery: WebhookDelivery) -> WebhookDelivery:
     return delivery
 
 
-def redeliver_failed(endpoint: WebhookEndpoint, since: datetime | None = None) -> int:
-    """Send again what failed, of events since then; returns how many. Raises EndpointIsOff."""
-    if not endpoint.enabled:
+def redeliver_failed(endpoint: WebhookEndpoint | None, since: datetime | None = None) -> int:
+    """Send again what failed, of events since then; returns how many. Raises EndpointIsOff.
+
+    No endpoint means every receiver: the URLs of runs, and all endpoints that are enabled.
+    """
+    if endpoint and not endpoint.enabled:
         raise EndpointIsOff
-    failed = WebhookDelivery.objects.filter(endpoint=endpoint, status=DeliveryStatus.FAILED)
+    theirs = Q(endpoint=endpoint) if endpoint else Q(endpoint=None) | Q(endpoint__enabled=True)
+    failed = WebhookDelivery.objects.filter(theirs, status=DeliveryStatus.FAILED)
     return _again(failed.filter(created_at__gte=since) if since else failed)
 
 

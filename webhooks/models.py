@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from accounts.authorizer import ScopedQuerySet
 from config.columns import JSONColumn
+from webhooks.masking import masked_url
 from webhooks.signing import new_secret
 
 KEPT_ATTEMPTS = 20
@@ -93,7 +94,7 @@ class WebhookEndpoint(models.Model):
         verbose_name = "endpoint"
 
     def __str__(self) -> str:
-        return self.description or self.url
+        return self.description or masked_url(self.url)
 
     def wants(self, tenant: str, assistant_id: UUID, metadata: dict[str, Any]) -> bool:
         """Whether its filters let a run of the assistant with the metadata pass; never one of another tenant."""

@@ -19,8 +19,11 @@ register = template.Library()
 DASH = format_html('<span class="wf-faint">{}</span>', "–")
 # Which colour a word for a state has. What is not here is shown in grey.
 TONES = {
-    "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active", "fired"),
-    "bad": ("error", "timeout", "failed", "exhausted", "dead", "gone", "blocked", "auto-paused"),
+    "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active", "enabled", "fired"),
+    "bad": (
+        *("error", "timeout", "failed", "exhausted", "dead", "gone", "blocked"),
+        *("auto-paused", "switched off"),
+    ),
     "warn": (
         "interrupted",
         "cancelling",
@@ -33,6 +36,7 @@ TONES = {
         "quiet",
         "missed",
         "late",
+        "failing",
     ),
     "live": ("running", "busy", "sending", "claimed"),
     "wait": ("pending", "queued", "scheduled", "delayed", "waiting"),

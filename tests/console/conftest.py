@@ -4,8 +4,11 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+from django.contrib.auth.models import Group, User
+from django.test import Client
 from playwright.sync_api import Browser, Page
 
 from tests.chromium import chromium
@@ -93,3 +96,16 @@ def page_of(browser: Browser, console: LiveServer, session_keys: dict[str, str])
     for watched in opened:
         watched.page.context.close()
     assert not complaints
+
+
+@pytest.fixture
+def sign_in(client: Client, db: Any) -> Callable[[str], Client]:
+    """Signs somebody with a role in to Django's client, without a server."""
+
+    def signed_in(role: str) -> Client:
+        user, _ = User.objects.get_or_create(username=f"a {role}", is_staff=True)
+        user.groups.set(Group.objects.filter(name=role))
+        client.force_login(user)
+        return client
+
+    return signed_in

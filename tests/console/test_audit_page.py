@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
-from django.contrib.auth.models import Group, User
+from django.contrib.auth.models import Group
 from django.test import Client
 
 from accounts.audit import SYSTEM, record
@@ -15,17 +15,6 @@ from assistants.models import Assistant
 from console import audit, kinds
 from runs.models import Run
 from threads.models import Thread
-
-
-@pytest.fixture
-def sign_in(client: Client, db: Any) -> Any:
-    def signed_in(role: str) -> Client:
-        user = User.objects.create_user(f"a {role}", is_staff=True)
-        user.groups.set(Group.objects.filter(name=role))
-        client.force_login(user)
-        return client
-
-    return signed_in
 
 
 @pytest.fixture

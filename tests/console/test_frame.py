@@ -19,6 +19,8 @@ PAGES = (
     "/admin/store/",
     "/admin/crons/",
     "/admin/storage/",
+    "/admin/webhooks/",
+    "/admin/webhooks/deliveries/",
 )
 # Lists, forms to add and the rest: unfold's scripts differ between them.
 ROWS = ("/admin/runs/run/", "/admin/auth/user/add/", "/admin/auth/group/", "/admin/password_change/")

@@ -3,7 +3,7 @@
 // Connects again by itself, stays silent while the page is hidden, and says on `[data-livedot]` how old the data are.
 // Without a script of its own: `<b data-live="topic:path.to.value">` shows a value, `data-tone="topic:path"` a tone,
 // `data-live-html="topic:path"` a piece of the page that the server rendered.
-import { since } from "./time.js";
+import { showTimes, since } from "./time.js";
 
 const FIRST_PAUSE = 500; // milliseconds, doubled up to the longest
 const LONGEST_PAUSE = 15_000;
@@ -79,6 +79,7 @@ function replace(element, html) {
   if (element.contains(document.activeElement) || element.contains(getSelection()?.focusNode ?? null)) return;
   if (shownHtml.get(element) === html) return;
   element.innerHTML = html;
+  showTimes(element);
   shownHtml.set(element, html);
 }
 

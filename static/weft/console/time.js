@@ -35,8 +35,12 @@ function say(element) {
   }
 }
 
+/** Make the times in a piece of the page true now. */
+export function showTimes(root) {
+  root.querySelectorAll("time[data-ago]").forEach(say);
+}
+
 export function start() {
-  const all = () => document.querySelectorAll("time[data-ago]").forEach(say);
-  all();
-  setInterval(() => document.hidden || all(), 1000);
+  showTimes(document);
+  setInterval(() => document.hidden || showTimes(document), 1000);
 }
