@@ -44,8 +44,9 @@ def _folded(brackets: str, items: Sequence[tuple[SafeString, Any]], depth: int, 
     opened = " open" if depth < OPEN_DEPTH and len(items) <= OPEN_ITEMS else ""
     counted = f"{len(items):,} {'item' if brackets == '[]' else 'key'}{'' if len(items) == 1 else 's'}"
     rows = list(_rows(items, depth, budget))
+    # What closes it stands behind the fold, so that a comma can follow on the same line.
     return format_html(
-        '<details{}><summary data-count="{}">{}</summary><ul>{}</ul>{}</details>',
+        '<details{}><summary data-count="{}">{}</summary><ul>{}</ul></details>{}',
         SafeString(opened),
         counted,
         brackets[0],
