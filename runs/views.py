@@ -1,27 +1,23 @@
 """The runs endpoints that answer at once; those that stay open are in live.py. Source: contract/core.md 5.6."""
 
 from typing import Any
-from uuid import UUID
 
 import orjson
-from django.db import transaction
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from accounts.authorizer import Scope, authorize
+from accounts.authorizer import authorize
 from accounts.callers import caller_of, run_caller_of
-from config import loop
 from config.errors import BadRequest, Invalid, NotFound
 from config.paging import only
 from config.rest import Endpoint, parse_json, parse_uuid, read_body
 from config.schema import ErrorResponse
-from runs.closing import Closing
-from runs.dispatch import cancel_runs, create_batch, create_run, create_stateless_run, release_thread
-from runs.models import IN_FLIGHT, CancelAction, Run, RunStatus
+from runs.dispatch import cancel_runs, create_batch, create_run, create_stateless_run
+from runs.models import CancelAction, Run
 from runs.permission import may_cancel
-from runs.ringing import announce_cancel, close_stream
+from runs.removal import delete_run
 from runs.serializers import (
     RUN_FIELDS,
     CancelRunsBody,
@@ -31,8 +27,6 @@ from runs.serializers import (
     cancel_action,
     check_batch,
 )
-from threads.checkpointer import delete_run_checkpoints
-from threads.models import Thread
 from threads.views import existing
 
 represent = RunSerializer().to_representation
@@ -176,23 +170,5 @@ class OneRun(Endpoint):
         """Delete a run and the checkpoints it wrote; a running one is stopped."""
         thread_uuid, run_uuid = parse_uuid(thread_id, "thread ID"), parse_uuid(run_id, "run ID")
         asked = {"run_id": run_uuid, "thread_id": thread_uuid}
-        run = _deleted(thread_uuid, run_uuid, authorize(caller_of(request), "threads", "delete", asked))
-        loop.run(delete_run_checkpoints(thread_uuid, run_uuid))
-        if run.status in IN_FLIGHT:
-            announce_cancel(run.worker)
-            close_stream(run, Closing(RunStatus.INTERRUPTED, started=bool(run.attempt)))
+        delete_run(thread_uuid, run_uuid, authorize(caller_of(request), "threads", "delete", asked))
         return Response(status=204)
-
-
-def _deleted(thread_id: UUID, run_id: UUID, scope: Scope) -> Run:
-    """Delete the row, under the thread's lock. Its worker notices within a second and stops; it can write no more."""
-    with transaction.atomic():
-        Thread.objects.within(scope).select_for_update().filter(thread_id=thread_id).first()
-        run = (
-            Run.objects.within(scope).select_for_update(of=("self",)).filter(run_id=run_id, thread_id=thread_id).first()
-        )
-        if run is None:
-            raise NotFound("Run not found")
-        Run.objects.filter(pk=run.pk).delete()
-        release_thread(thread_id)
-    return run
