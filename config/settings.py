@@ -244,6 +244,7 @@ CELERY_BEAT_SCHEDULE = {
     "forget old audit entries": {"task": "accounts.forget_audit", "schedule": 3600.0},
     "roll up runs": {"task": "console.roll_up", "schedule": env_float("ROLL_UP_SECONDS", 10.0)},
     "measure threads": {"task": "console.measure", "schedule": env_float("MEASURE_SECONDS", 300.0)},
+    "act on many runs": {"task": "console.bulk", "schedule": 1.0},
     "forget idempotent answers": {"task": "config.forget_idempotent_answers", "schedule": 3600.0},
 }
 

@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from accounts.models import ApiKey
 from assistants.models import Assistant
 from config.admin import id_starts_with
+from console.models import BulkAction
 from crons.models import Cron
 from runs.models import Run
 from threads.models import Thread
@@ -59,6 +60,7 @@ KINDS = (
     Kind("cron", Cron, "console:cron"),
     Kind("webhook delivery", WebhookDelivery, "console:delivery"),
     Kind("webhook endpoint", WebhookEndpoint, "console:endpoint"),
+    Kind("bulk action", BulkAction, "console:bulk-action"),
     Kind("API key", ApiKey, "admin:accounts_apikey_change"),
 )
 _BY_LABEL = {kind.label: kind for kind in KINDS}

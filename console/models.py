@@ -1,9 +1,11 @@
-"""What is left of the runs of a minute or an hour once nobody looks them up any more: counts and how long they took.
+"""What the console keeps for itself: the roll-up of runs, who answers a question, actions on many runs.
 
-Rows are written by console/rollup.py alone, and may be written again at any time.
+No row of these is needed to execute a run.
 """
 
 from django.db import models
+from django.db.models.functions import Now
+from uuid_utils.compat import uuid7
 
 from config.columns import JSONColumn
 
@@ -16,7 +18,10 @@ class Grain(models.TextChoices):
 
 
 class Rollup(models.Model):
-    """The runs that ended in one minute or hour; those that were rolled back are not in it."""
+    """The runs that ended in one minute or hour; those that were rolled back are not in it.
+
+    Written by console/rollup.py alone, and may be written again at any time.
+    """
 
     pk = models.CompositePrimaryKey("grain", "start")
     grain = models.TextField(choices=Grain)
@@ -63,3 +68,61 @@ class Claim(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person}: {self.interrupt_id}"
+
+
+class Verb(models.TextChoices):
+    """What is done to each of many runs."""
+
+    CANCEL = "cancel", "cancel"  # and keep what it did
+    ROLL_BACK = "roll back", "cancel and roll back"
+    RETRY = "retry", "run again from where its thread is"
+    RESTART = "restart", "run again from its beginning"
+    DELETE = "delete", "delete"
+
+
+class BulkState(models.TextChoices):
+    """Where an action on many runs is."""
+
+    RUNNING = "running", "running"  # or about to be
+    DONE = "done", "done"  # it has seen all of them
+    STOPPED = "stopped", "stopped"  # by a person
+
+
+class BulkAction(models.Model):
+    """Something a person asked for many runs, and how far it has come. Written by console/bulk.py alone."""
+
+    action_id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    person = models.TextField()
+    ip = models.GenericIPAddressField(null=True)
+    verb = models.TextField(choices=Verb)
+    reason = models.TextField(default="", blank=True)
+    # Which runs: these, or else all that the filters of the list (`{name: text}`) found at `asked_at`.
+    chosen = JSONColumn(null=True)
+    filters = JSONColumn(default=dict)
+    asked_at = models.DateTimeField(db_default=Now())
+    since = models.DateTimeField(null=True)  # the oldest that filters without an index look at
+    # How many there were, counted no further than console/bulk.py does.
+    expected = models.PositiveIntegerField(default=0)
+    is_counted = models.BooleanField(default=True)
+    state = models.TextField(choices=BulkState, default=BulkState.RUNNING)
+    # The last run it dealt with, in its order: what comes next is beyond it.
+    place_at = models.DateTimeField(null=True)
+    place_id = models.UUIDField(null=True)
+    seen = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(default=0)
+    refused = JSONColumn(default=dict)  # `{reason: runs}`
+    note = models.TextField(default="", blank=True)  # what it waits for
+    started_at = models.DateTimeField(null=True)
+    active_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    stopped_by = models.TextField(default="", blank=True)
+
+    class Meta:
+        ordering = ["-asked_at"]
+        indexes = [
+            models.Index(fields=["-asked_at", "-action_id"], name="bulk_newest"),
+            models.Index(fields=["active_at"], name="bulk_running", condition=models.Q(state=BulkState.RUNNING)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.person}: {self.verb} runs"

@@ -1,136 +1,23 @@
-"""The list of runs: found by filters that stay in its address, paged without counting. Changes nothing.
+"""The list of runs: found by filters that stay in its address, paged without counting. Changes nothing."""
 
-Filters an index serves look at all runs; the others at the newest WINDOW of them, and the page says so.
-"""
-
-import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
-from uuid import UUID
 
-from django.db.models import F, QuerySet
+from django.db.models import QuerySet
 from django.db.models.fields.json import KT
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
+from uuid_utils.compat import uuid7
 
 from assistants.models import Assistant
 from console.pages import Page, show
-from console.paging import sheet
-from console.roles import needs
+from console.paging import Sheet, sheet
+from console.roles import Role, needs, role_of
+from console.run_filters import ORDER, PERIODS, SOURCES, WINDOW, Filters, query_of
 from runs.models import Run, RunQuerySet, RunStatus
 
-WINDOW = 20_000
-PERIODS = {
-    "1h": ("last hour", 1),
-    "24h": ("last 24 hours", 24),
-    "7d": ("last 7 days", 168),
-    "30d": ("last 30 days", 720),
-}
-SOURCES = {"api": "API", "cron": "cron", "a2a": "A2A", "retry": "retry"}
-ORDER = ("-created_at", "-run_id")
 GRAPHS = 200  # offered to choose from
-PAIR = re.compile(r"\s*([^\s:=]+)\s*[:=]\s*(.*?)\s*")
-
-
-@dataclass
-class Filters:
-    """What the list is narrowed to. `problems` says what could not be understood and was left out."""
-
-    given: dict[str, str]
-    problems: list[str] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, query: QueryDict | dict[str, str]) -> "Filters":
-        """From a request's parameters, blank ones left out."""
-        names = (
-            "status",
-            "graph",
-            "assistant",
-            "thread",
-            "source",
-            "period",
-            "longer",
-            "attempts",
-            "metadata",
-            "error",
-        )
-        return cls({name: text for name in names if (text := str(query.get(name, "")).strip())})
-
-    def rows(self, now: datetime) -> RunQuerySet:
-        """The runs that pass."""
-        rows = self._indexed(Run.objects.all(), now)
-        slow = self._unindexed()
-        if not slow:
-            return rows
-        recent = rows.order_by(*ORDER).values("pk")[:WINDOW]
-        return Run.objects.filter(pk__in=recent).annotate(**self._computed()).filter(**slow)
-
-    @property
-    def is_windowed(self) -> bool:
-        """Whether only the newest WINDOW runs were looked at."""
-        return bool(self._unindexed())
-
-    def _indexed(self, rows: RunQuerySet, now: datetime) -> RunQuerySet:
-        if (status := self.given.get("status")) in RunStatus.values:
-            rows = rows.with_status(str(status))
-        if graph := self.given.get("graph"):
-            rows = rows.filter(assistant_id__in=Assistant.objects.filter(graph_id=graph).values("pk"))
-        for name, column in (("assistant", "assistant_id"), ("thread", "thread_id")):
-            if name in self.given and (found := self._uuid(name)):
-                rows = rows.filter(**{column: found})
-        if (period := self.given.get("period")) in PERIODS:
-            rows = rows.filter(created_at__gte=now - timedelta(hours=PERIODS[str(period)][1]))
-        if metadata := self._metadata():
-            rows = rows.filter(metadata__contains=metadata)
-        return rows.with_error(self.given["error"]) if "error" in self.given else rows
-
-    def _unindexed(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        if seconds := self._number("longer"):
-            found["took__gt"] = timedelta(seconds=seconds)
-        if attempts := self._number("attempts"):
-            found["attempt__gte"] = int(attempts)
-        source = self.given.get("source")
-        if source in ("a2a", "retry"):
-            found["metadata__has_key"] = {"a2a": "a2a", "retry": "retry_of"}[source]
-        elif source in ("cron", "api"):
-            found["cron__isnull"] = source == "api"
-        return found
-
-    def _computed(self) -> dict[str, Any]:
-        return {"took": F("ended_at") - F("started_at"), "cron": KT("kwargs__config__configurable__cron_id")}
-
-    def _uuid(self, name: str) -> UUID | None:
-        try:
-            return UUID(self.given[name])
-        except ValueError:
-            self._cannot(name, "is no id")
-            return None
-
-    def _number(self, name: str) -> float:
-        try:
-            return min(max(float(self.given.get(name, 0)), 0.0), 1e9)
-        except ValueError:
-            self._cannot(name, "is no number")
-            return 0.0
-
-    def _metadata(self) -> dict[str, Any]:
-        """`team:sales` is {"team": "sales"}; numbers, true and false are what they look like."""
-        if "metadata" not in self.given:
-            return {}
-        found = PAIR.fullmatch(self.given["metadata"])
-        if found is None:
-            self._cannot("metadata", "must be key:value")
-            return {}
-        key, text = found.groups()
-        plain: dict[str, Any] = {"true": True, "false": False, "null": None}
-        return {key: plain.get(text, int(text) if re.fullmatch(r"-?\d{1,15}", text) else text)}
-
-    def _cannot(self, name: str, why: str) -> None:
-        problem = f"{name.title()}: “{self.given[name]}” {why}"
-        if problem not in self.problems:
-            self.problems.append(problem)
+COUNTED = 1000  # of all that match, at most
 
 
 @needs("viewer")
@@ -153,14 +40,18 @@ def page(request: HttpRequest) -> HttpResponse:
         graphs=list(Assistant.objects.order_by("graph_id").values_list("graph_id", flat=True).distinct()[:GRAPHS]),
         query=query_of(filters.given),
         window=WINDOW,
+        form_id=uuid7(),  # whoever sends the form twice asks for one action
+        all_matching=all_matching(rows, found, filters) if role_of(request.user) >= Role.OPERATOR else "",
     )
 
 
-def query_of(given: dict[str, str]) -> str:
-    """The filters as a query string without its question mark."""
-    query = QueryDict(mutable=True)
-    query.update(given)
-    return query.urlencode()
+def all_matching(rows: RunQuerySet, found: Sheet, filters: Filters) -> str:
+    """`all 12 that match`, counted to a bound; empty where a filter was left out, so that more match than was meant."""
+    if filters.problems:
+        return ""
+    count = len(found.rows) if found.is_only else rows.order_by()[: COUNTED + 1].count()
+    said = f"at least {COUNTED:,}" if count > COUNTED else str(count)
+    return f"all {said} that match" if filters.given else f"all {said} runs"
 
 
 def with_graph(rows: RunQuerySet) -> QuerySet[Run]:

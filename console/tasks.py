@@ -1,7 +1,8 @@
-"""What beat calls: keep the roll-up of runs up to date, and know the largest threads."""
+"""What beat calls: roll up runs, know the largest threads, act on many runs. Each does a bounded piece."""
 
 from celery import shared_task
 
+from console.bulk import work
 from console.rollup import roll_up
 from console.storage import measure
 
@@ -16,3 +17,9 @@ def tick() -> None:
 def measure_threads() -> None:
     """Measure the threads that a sample of the checkpoint tables names."""
     measure()
+
+
+@shared_task(name="console.bulk")
+def act() -> None:
+    """Go on with what people asked for many runs."""
+    work()

@@ -19,8 +19,8 @@ from console.pages import Crumb, Page, show
 from console.paging import sheet
 from console.rail import Step, parent_of, rail
 from console.roles import needs
+from console.run_filters import PAIR
 from console.run_page import thread_config
-from console.runs import PAIR
 from runs.models import Run
 from threads import measuring, state
 from threads.models import Thread, ThreadStatus

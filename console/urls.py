@@ -5,6 +5,7 @@ from django.urls import path
 from console import (
     assistants,
     audit,
+    bulk_page,
     cron_actions,
     crons,
     dashboard,
@@ -30,6 +31,10 @@ urlpatterns = [
     path("audit/", audit.page, name="audit"),
     path("audit/export.ndjson", audit.export, name="audit-export"),
     path("runs/", runs.page, name="runs"),
+    path("runs/bulk/", bulk_page.page, name="bulk-actions"),
+    path("runs/bulk/begin/", bulk_page.begin, name="begin-bulk"),
+    path("runs/bulk/<uuid:action_id>/", bulk_page.one, name="bulk-action"),
+    path("runs/bulk/<uuid:action_id>/stop/", bulk_page.stop, name="stop-bulk"),
     path("runs/<uuid:run_id>/cancel/", run_page.cancel, name="cancel-run"),
     path("runs/<uuid:run_id>/retry/", run_page.retry, name="retry-run"),
     path("runs/<uuid:run_id>/", run_page.page, name="run-start"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from console.difference import difference
 from console.drawing import draw
-from console.runs import Filters
+from console.run_filters import Filters
 from console.snippets import snippets
 from runs.models import Run
 

@@ -19,7 +19,7 @@ register = template.Library()
 DASH = format_html('<span class="wf-faint">{}</span>', "–")
 # Which colour a word for a state has. What is not here is shown in grey.
 TONES = {
-    "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active", "enabled", "fired"),
+    "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active", "enabled", "fired", "done"),
     "bad": (
         *("error", "timeout", "failed", "exhausted", "dead", "gone", "blocked"),
         *("auto-paused", "switched off"),
@@ -37,6 +37,7 @@ TONES = {
         "missed",
         "late",
         "failing",
+        "stopped",
     ),
     "live": ("running", "busy", "sending", "claimed"),
     "wait": ("pending", "queued", "scheduled", "delayed", "waiting"),
