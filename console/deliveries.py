@@ -29,7 +29,7 @@ from console.live import Topic, polled
 from console.pages import Crumb, Page, show
 from console.paging import sheet
 from console.roles import needs
-from console.runs import PERIODS
+from console.run_filters import PERIODS
 from webhooks import endpoints
 from webhooks.masking import masked_url
 from webhooks.models import DeliveryStatus, Event, WebhookDelivery, WebhookEndpoint

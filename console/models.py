@@ -1,8 +1,9 @@
-"""What the console keeps for itself: the roll-up of runs, who answers a question, actions on many runs.
+"""What the console keeps for itself: roll-up, sizes of threads, claims of questions, actions on many runs, saved views.
 
 No row of these is needed to execute a run.
 """
 
+from django.conf import settings
 from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
@@ -126,3 +127,20 @@ class BulkAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.person}: {self.verb} runs"
+
+
+class SavedView(models.Model):
+    """Filters of a list under a name, for the person who saved them or for everybody."""
+
+    owner = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    page = models.TextField()  # runs or threads
+    name = models.TextField()
+    filters = JSONColumn(default=dict)  # `{name: text}`
+    is_shared = models.BooleanField(default=False)
+
+    class Meta:
+        ordering = ["name"]
+        constraints = [models.UniqueConstraint(fields=["owner", "page", "name"], name="one_view_of_a_name")]
+
+    def __str__(self) -> str:
+        return self.name

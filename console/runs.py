@@ -10,6 +10,7 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from assistants.models import Assistant
+from console import saved
 from console.pages import Page, show
 from console.paging import Sheet, sheet
 from console.roles import Role, needs, role_of
@@ -40,6 +41,7 @@ def page(request: HttpRequest) -> HttpResponse:
         graphs=list(Assistant.objects.order_by("graph_id").values_list("graph_id", flat=True).distinct()[:GRAPHS]),
         query=query_of(filters.given),
         window=WINDOW,
+        views=saved.views(request, "runs", filters.given),
         form_id=uuid7(),  # whoever sends the form twice asks for one action
         all_matching=all_matching(rows, found, filters) if role_of(request.user) >= Role.OPERATOR else "",
     )

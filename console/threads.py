@@ -19,8 +19,9 @@ from console.pages import Crumb, Page, show
 from console.paging import sheet
 from console.rail import Step, parent_of, rail
 from console.roles import needs
-from console.run_filters import PAIR
+from console.run_filters import PAIR, given_of
 from console.run_page import thread_config
+from console.saved import LISTS, views
 from runs.models import Run
 from threads import measuring, state
 from threads.models import Thread, ThreadStatus
@@ -39,7 +40,7 @@ TABS = ("values", "chat", "changes", "tasks")
 @needs("viewer")
 def page(request: HttpRequest) -> HttpResponse:
     """/admin/threads/"""
-    given = {name: text for name in ("status", "graph", "metadata") if (text := request.GET.get(name, "").strip())}
+    given = given_of(request.GET, LISTS["threads"].names)
     found = sheet(request, _with_previews(_matching(given)), ORDER)
     return show(
         request,
@@ -50,6 +51,7 @@ def page(request: HttpRequest) -> HttpResponse:
         given=given,
         statuses=ThreadStatus.values,
         runs=_run_counts(found.rows),
+        views=views(request, "threads", given),
     )
 
 

@@ -1,7 +1,8 @@
-"""One verb for many runs: which ones, once each, stopped and taken up again."""
+"""One verb for many runs: which ones, once each, stopped and taken up again; and filters kept under a name."""
 
 import uuid
 from collections.abc import Callable, Iterable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,7 +16,7 @@ from accounts.models import ActorKind, AuditEntry
 from assistants.graphs import default_assistant_ids
 from assistants.startup import start
 from console import bulk, run_filters
-from console.models import BulkAction, BulkState, Verb
+from console.models import BulkAction, BulkState, SavedView, Verb
 from console.run_filters import Filters
 from runs import queue_limit
 from runs.dispatch import create_run
@@ -307,3 +308,43 @@ def test_the_list_takes_no_more_than_twelve_queries(login: Login, django_assert_
     for query in ("", "?status=pending", "?attempts=1"):
         with django_assert_max_num_queries(12):
             client.get(f"{LIST}{query}")
+
+
+# --- saved views ------------------------------------------------------------------------------------------------------
+
+
+def test_views_are_ones_own_or_everybodys(login: Login) -> None:
+    ann, bob, viewer, admin = (login(role) for role in ("operator", "responder", "viewer", "admin"))
+    save = "/admin/views/runs/save/"
+    answer = ann.post(save, {"name": "Mine", "status": "error", "which": "all"})
+    assert answer["Location"] == f"{LIST}?status=error"
+    ann.post(save, {"name": "Ours", "graph": "counter", "shared": "yes"})
+    ann.post(save, {"name": "Ours", "graph": "echo", "shared": "yes"})
+    assert list(SavedView.objects.values_list("name", "filters")) == [
+        ("Mine", {"status": "error"}),
+        ("Ours", {"graph": "echo"}),
+    ]
+    seen = [client.get(LIST).content.decode() for client in (ann, bob, viewer)]
+    assert ["Mine" in page for page in seen] == [True, False, False]
+    assert all("Ours" in page and "Failed in the last 24 h" in page for page in seen)
+    assert [client.post(save, {"name": "x", "status": "error"}).status_code for client in (bob, viewer)] == [403, 403]
+    assert "Mine" not in ann.get("/admin/threads/").content.decode()
+    ours, mine = SavedView.objects.get(name="Ours"), SavedView.objects.get(name="Mine")
+    assert bob.post(f"/admin/views/{ours.pk}/delete/").status_code == 403
+    assert admin.post(f"/admin/views/{mine.pk}/delete/").status_code == 404
+    assert admin.post(f"/admin/views/{ours.pk}/delete/").status_code == 302
+    assert ann.post(f"/admin/views/{mine.pk}/delete/").status_code == 302
+    assert not SavedView.objects.exists()
+
+
+def test_built_in_views_find_what_they_say(login: Login) -> None:
+    client = login("viewer")
+    failed, waiting, retried = new_run(RunStatus.ERROR), new_run(), new_run(RunStatus.SUCCESS)
+    Run.objects.filter(pk=waiting.pk).update(created_at=timezone.now() - timedelta(minutes=5))
+    Run.objects.filter(pk=retried.pk).update(attempt=3)
+    for query, run in (("status=error&period=24h", failed), ("waiting=60", waiting), ("attempts=2", retried)):
+        page = client.get(f"{LIST}?{query}").content.decode()
+        assert f"/admin/runs/{run.pk}/" in page
+        assert page.count('data-label="Created"') == 1
+        assert 'aria-current="page">All' not in page
+    assert "Asking somebody" in client.get("/admin/threads/").content.decode()

@@ -1,4 +1,4 @@
-"""Many runs at once, in a browser: chosen, cancelled while one looks on, run again."""
+"""Many runs at once, in a browser: chosen, cancelled while one looks on, run again, found again under a name."""
 
 import time
 from collections.abc import Callable
@@ -21,7 +21,7 @@ WATCH = """() => {
 }"""
 
 
-def test_many_runs_are_cancelled_and_run_again(page_of: Open, console: LiveServer) -> None:
+def test_many_runs_are_cancelled_run_again_and_found_again(page_of: Open, console: LiveServer) -> None:
     mark = f"bulk{time.time_ns()}"
     body = {"assistant_id": "echo", "input": {"text": "x"}, "metadata": {"mark": mark}, "after_seconds": 3600}
     post(console, "/runs/batch", [body] * MANY)
@@ -76,3 +76,19 @@ def test_many_runs_are_cancelled_and_run_again(page_of: Open, console: LiveServe
     assert sorted(retried) == sorted(run["run_id"] for run in runs[:2])
     page.goto("/admin/runs/bulk/")
     expect(page.locator("tbody tr")).to_have_count(2)
+
+    page.goto(f"/admin/runs/?metadata=again:{mark}")
+    page.get_by_role("button", name="Save as a view").click()
+    page.get_by_label("Name").fill("Again and again")
+    page.get_by_label("Show it to everybody").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    tab = page.get_by_role("navigation", name="Saved views").get_by_role("link", name="Again and again")
+    expect(tab).to_have_attribute("aria-current", "page")
+    shoot(page, "views")
+    viewer.goto("/admin/runs/")
+    viewer.get_by_role("link", name="Again and again").click()
+    expect(viewer.locator("tbody tr")).to_have_count(5)
+    expect(viewer.get_by_role("button", name="Delete view")).to_have_count(0)
+    page.get_by_role("button", name="Delete view").click()
+    page.get_by_role("button", name="Delete the view").click()
+    expect(tab).to_have_count(0)
