@@ -99,12 +99,13 @@ def page_of(browser: Browser, console: LiveServer, session_keys: dict[str, str])
 
 
 @pytest.fixture
-def sign_in(client: Client, db: Any) -> Callable[[str], Client]:
-    """Signs somebody with a role in to Django's client, without a server."""
+def sign_in(db: Any) -> Callable[[str], Client]:
+    """Gives a client of Django's, without a server, of somebody with a role."""
 
     def signed_in(role: str) -> Client:
         user, _ = User.objects.get_or_create(username=f"a {role}", is_staff=True)
         user.groups.set(Group.objects.filter(name=role))
+        client = Client()
         client.force_login(user)
         return client
 

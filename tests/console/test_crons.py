@@ -8,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-from django.contrib.auth.models import Group, User
 from django.test import Client
 from django.utils import timezone
 from playwright.sync_api import Page, expect
@@ -30,18 +29,6 @@ LIST = "/admin/crons/"
 EVIL = "<script>evil</script>"
 # Session, user, role, crons, which their latest firings are, these, their runs; and two of Django's permissions.
 QUERIES = 9
-
-
-@pytest.fixture
-def sign_in(db: Any) -> SignIn:
-    def signed_in(role: str) -> Client:
-        user, _ = User.objects.get_or_create(username=f"a {role}", is_staff=True)
-        user.groups.set(Group.objects.filter(name=role))
-        client = Client()
-        client.force_login(user)
-        return client
-
-    return signed_in
 
 
 def assistant(name: str = "reporter") -> Assistant:
