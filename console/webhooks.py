@@ -73,8 +73,8 @@ class EndpointRow:
     def rate_note(self) -> str:
         """Of how many."""
         if not self.day.tried:
-            return "nothing sent in 24 h"
-        return f"of the newest {COUNTED:,}" if self.day.is_cut else f"of {self.day.tried:,} in 24 h"
+            return "nothing sent"
+        return f"of the last {COUNTED:,}" if self.day.is_cut else f"of {self.day.tried:,}"
 
     @property
     def metadata(self) -> str:
@@ -175,7 +175,7 @@ def _tiles(row: EndpointRow) -> dict[str, Tile]:
     share = day.share
     tone = "" if share is None or share > 0.95 else "warn" if share > 0.8 else "bad"
     return {
-        "rate": Tile("Arrived", row.rate, row.rate_note, f"{log}&period=24h", tone),
+        "rate": Tile("Arrived", row.rate, f"{row.rate_note} in 24 h", f"{log}&period=24h", tone),
         "slow": Tile("p95", row.slow, "of the latest attempts", f"{log}&period=24h"),
         "untried": Tile(
             "To be sent",
