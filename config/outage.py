@@ -44,7 +44,9 @@ def at_loss(release: Callable[[], object]) -> None:
 
 
 def hang_up_at_loss(connection: Connection) -> None:
-    """Have whoever waits on the connection fail when PostgreSQL is lost."""
+    """Have whoever waits on the connection fail when PostgreSQL is lost. To say it again costs nothing."""
+    if connection in _in_use:
+        return
     with _in_use_lock, suppress(OSError, psycopg.Error):
         _in_use[connection] = os.fstat(connection.fileno()).st_ino
 
