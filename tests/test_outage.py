@@ -114,8 +114,8 @@ async def client(alone: LiveServer) -> AsyncIterator[LangGraphClient]:
 
 @pytest.fixture
 async def plain(alone: LiveServer) -> AsyncIterator[httpx.AsyncClient]:
-    """Plain HTTP."""
-    async with httpx.AsyncClient(base_url=alone.url, timeout=60) as opened:
+    """Plain HTTP, whose connections only the server ends."""
+    async with httpx.AsyncClient(base_url=alone.url, timeout=60, limits=httpx.Limits(keepalive_expiry=60)) as opened:
         yield opened
 
 
@@ -338,4 +338,11 @@ async def test_a_webhook_written_without_redis_is_sent_without_redis(
             assert cancelled.status_code == 204, cancelled.text
             (request,) = await asyncio.to_thread(receiver.wait_for, "/hook")
         assert request.json()["data"]["run_id"] == run["run_id"]
-        await plain.delete(f"/webhooks/endpoints/{endpoint}")
+        deleted = await plain.delete(f"/webhooks/endpoints/{endpoint}")
+        # The tick has let more than five seconds pass meanwhile; the web process kept the connection all the while.
+        assert line_of(deleted) == line_of(cancelled)
+
+
+def line_of(answer: httpx.Response) -> Any:
+    """Our end of the connection it came over."""
+    return answer.extensions["network_stream"].get_extra_info("client_addr")

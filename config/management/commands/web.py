@@ -13,6 +13,9 @@ from config.environment import ConfigurationError
 from config.impatience import ImpatientProtocol
 
 DRAIN_SECONDS = 10
+# Longer than clients and load balancers keep a connection they do not use (60 s at most of them), so that none sends a
+# request on one that is being closed just then: it would fail, and a POST must not be sent again.
+IDLE_SECONDS = 75
 LARGEST_FRAME = 16 * 1024 * 1024  # bytes a WebSocket client may send at once
 
 
@@ -56,6 +59,7 @@ class Command(BaseCommand):
             log_level="warning",
             access_log=False,
             server_header=False,
+            timeout_keep_alive=IDLE_SECONDS,
             timeout_graceful_shutdown=DRAIN_SECONDS,
         )
         server = uvicorn.Server(config)
