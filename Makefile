@@ -1,7 +1,7 @@
 # Needs git, make and Python >= 3.11; everything else comes in wheels into .venv.
 #   make up [ARGS="--port 2025"]   start everything in this terminal
 #   make check                     all that .ci/run checks
-#   make chaos [SEED=7]            break a server for two minutes and see what holds
+#   make chaos [SEED=7]            break a server for three minutes and see what holds
 
 # The first Python that is new enough; `make PYTHON=python3.12 up` chooses another for a new .venv.
 PYTHON := $(shell for python in python3 python3.13 python3.12 python3.11 python3.14 python; do \

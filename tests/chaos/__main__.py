@@ -51,7 +51,7 @@ def main() -> int:
     """Gives 1 when something promised does not hold."""
     options = _options()
     seed = int(os.environ.get("SEED") or random.SystemRandom().randrange(10**6))
-    seconds, runs = float(os.environ.get("SECONDS") or 120), int(os.environ.get("RUNS") or 10**6)
+    seconds, runs = float(os.environ.get("SECONDS") or 180), int(os.environ.get("RUNS") or 10**6)
     folder, wrong = Path(tempfile.mkdtemp(prefix="weft-chaos-")), 1
     try:
         wrong = _long(folder) if options.long else _short(folder, options.only, seed, seconds, runs)
