@@ -1,6 +1,5 @@
-"""Assistants for people: their graph drawn, schemas, versions, addresses for MCP and A2A, and a place to try them."""
+"""Assistants for people: their graph drawn, schemas, versions, addresses for MCP and A2A."""
 
-import json
 from typing import Any
 from uuid import UUID
 
@@ -11,16 +10,12 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_GET, require_POST
-from rest_framework.exceptions import APIException
-from uuid_utils.compat import uuid7
 
 from accounts.audit import record
-from accounts.callers import ANONYMOUS, Caller
 from assistants import introspection
 from assistants.graphs import load_all
 from assistants.models import Assistant, AssistantVersion
 from config import loop
-from config.rest import check
 from console.difference import difference
 from console.pages import Crumb, Page, show
 from console.paging import sheet
@@ -28,11 +23,9 @@ from console.roles import needs
 from console.run_page import graph_drawing
 from interop.agent_cards import base_of
 from interop.tools import tool_name
-from runs.dispatch import create_run
-from runs.serializers import StatefulRunBody
 
 ORDER = ("-created_at", "-assistant_id")
-TABS = ("try", "versions", "schemas")
+TABS = ("versions", "schemas")
 VERSIONS = 50
 
 
@@ -64,7 +57,7 @@ def one(request: HttpRequest, assistant_id: UUID) -> HttpResponse:
     """/admin/assistants/<id>/: `tab` says what is looked at, `version` which one is compared to the current."""
     assistant = _assistant(assistant_id)
     drawing, problem = graph_drawing(assistant.graph_id, assistant.config)
-    tab = request.GET.get("tab") if request.GET.get("tab") in TABS else "try"
+    tab = request.GET.get("tab") if request.GET.get("tab") in TABS else TABS[0]
     base, versions = base_of(request), list(assistant.versions.all()[:VERSIONS])
     chosen = next((one for one in versions if str(one.version) == request.GET.get("version")), None)
     return show(
@@ -80,11 +73,9 @@ def one(request: HttpRequest, assistant_id: UUID) -> HttpResponse:
         chosen=chosen,
         channels=difference(_content(chosen), _content(assistant)) if chosen else [],
         schemas=_schemas(assistant) if tab == "schemas" and drawing else {},
-        takes_messages=_takes_messages(assistant) if drawing else False,
         mcp="" if "mcp" in settings.DISABLED else f"{base}/mcp",
         tool=tool_name(assistant.name),
         a2a="" if "a2a" in settings.DISABLED else f"{base}/a2a/{assistant.pk}",
-        given=request.GET.get("given", ""),
     )
 
 
@@ -105,11 +96,6 @@ def _schemas(assistant: Assistant) -> dict[str, Any]:
     return {name.removesuffix("_schema"): schema for name, schema in found.items() if isinstance(schema, dict)}
 
 
-def _takes_messages(assistant: Assistant) -> bool:
-    schema = loop.run(introspection.input_schema(assistant.graph_id, assistant.config)) or {}
-    return "messages" in schema.get("properties", {})
-
-
 @require_POST
 @needs("operator")
 def set_latest(request: HttpRequest, assistant_id: UUID) -> HttpResponse:
@@ -128,33 +114,3 @@ def set_latest(request: HttpRequest, assistant_id: UUID) -> HttpResponse:
 
 def _number(text: str | None) -> int:
     return int(text) if text and text.isdecimal() and len(text) < 10 else -1
-
-
-@require_POST
-@needs("operator")
-def attempt(request: HttpRequest, assistant_id: UUID) -> HttpResponse:
-    """Run the assistant on a thread of its own, to try it; what is typed is a message, or the input as JSON."""
-    assistant, text = _assistant(assistant_id), request.POST.get("input", "")
-    caller = Caller(user=ANONYMOUS, tenant=assistant.tenant, unbound=True)
-    try:
-        body = {"assistant_id": str(assistant.pk), "input": _input(request.POST.get("as", ""), text)}
-        body |= {
-            "if_not_exists": "create",
-            "metadata": {"source": "console"},
-            "stream_mode": ["values", "messages-tuple"],
-        }
-        with transaction.atomic():
-            run = create_run(uuid7(), check(body, StatefulRunBody), caller)
-            record(request, "try", assistant, after={"run_id": str(run.pk)})
-    except ValueError as error:
-        messages.error(request, f"The input is not JSON: {error}.")
-        return redirect("console:assistant", assistant_id)
-    except APIException as error:
-        messages.error(request, str(error.detail))
-        return redirect("console:assistant", assistant_id)
-    return redirect("console:run", run.pk, "messages" if request.POST.get("as") == "message" else "timeline")
-
-
-def _input(kind: str, text: str) -> Any:
-    """Raises ValueError."""
-    return {"messages": [{"role": "user", "content": text}]} if kind == "message" else json.loads(text or "null")

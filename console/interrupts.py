@@ -12,6 +12,7 @@ from typing import Any
 from threads.models import Thread
 
 PLAIN_TYPES = {"string": "text", "integer": "number", "number": "number", "boolean": "checkbox"}
+EMPTY = {"string": "", "integer": 0, "number": 0, "boolean": False, "array": [], "object": {}}
 MOST_FIELDS = 30
 SPEAKING = ("question", "title", "message", "description")  # keys that say what is asked
 
@@ -31,6 +32,11 @@ class Field:
     required: bool = False
     choices: tuple[Any, ...] = ()
     default: str = ""
+
+    @property
+    def choices_text(self) -> str:
+        """The choices as JSON, for a script that makes the value itself."""
+        return json.dumps(self.choices)
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,16 @@ class Question:
             )
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
         return text if len(text) <= 120 else f"{text[:119]}…"
+
+    @property
+    def suggestion(self) -> str:
+        """An answer to begin with, as JSON; empty where nothing is known of its form."""
+        if self.schema:
+            return json.dumps(sample_of(self.schema), ensure_ascii=False)
+        if self.action and self.action.may:
+            answer = {"type": self.action.may[0], "args": None}
+            return json.dumps([answer] if self.action.in_list else answer)
+        return ""
 
 
 def questions(thread: Thread) -> list[Question]:
@@ -118,11 +134,26 @@ def fields_of(schema: Mapping[str, Any]) -> tuple[Field, ...]:
     if not isinstance(properties, Mapping) or not properties:
         return ()
     required = schema.get("required") or ()
-    return tuple(_field(str(name), part, name in required) for name, part in list(properties.items())[:MOST_FIELDS])
+    known = schema.get("$defs")
+    return tuple(
+        _field(str(name), _resolved(part, known if isinstance(known, Mapping) else {}), name in required)
+        for name, part in list(properties.items())[:MOST_FIELDS]
+    )
 
 
-def _field(name: str, part: Any, required: bool) -> Field:
-    part = part if isinstance(part, Mapping) else {}
+def _resolved(part: Any, known: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A property's schema with what it refers to; of one that may be null, what else it may be."""
+    if not isinstance(part, Mapping):
+        return {}
+    ways = part.get("anyOf")
+    others = [way for way in ways if way != {"type": "null"}] if isinstance(ways, list) else [part]
+    if len(others) != 1 or not isinstance(others[0], Mapping):
+        return part
+    referred = known.get(str(others[0].get("$ref", "")).removeprefix("#/$defs/"))
+    return {**(referred if isinstance(referred, Mapping) else {}), **others[0], **part}
+
+
+def _field(name: str, part: Mapping[str, Any], required: bool) -> Field:
     choices = part.get("enum")
     kind = "select" if isinstance(choices, list) and choices else PLAIN_TYPES.get(str(part.get("type")), "json")
     default = part.get("default")
@@ -132,9 +163,23 @@ def _field(name: str, part: Any, required: bool) -> Field:
         kind=kind,
         help=str(part.get("description") or ""),
         required=required,
-        choices=tuple(choices) if kind == "select" else (),
+        choices=tuple(choices) if isinstance(choices, list) else (),
         default="" if default is None else default if isinstance(default, str) else json.dumps(default),
     )
+
+
+def sample_of(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """An object of the schema's form: its defaults, else what is empty."""
+    properties = schema.get("properties")
+    found = properties.items() if isinstance(properties, Mapping) else ()
+    return {str(name): _sample(part) for name, part in found if isinstance(part, Mapping)}
+
+
+def _sample(part: Mapping[str, Any]) -> Any:
+    if "default" in part:
+        return part["default"]
+    choices = part.get("enum")
+    return choices[0] if isinstance(choices, list) and choices else EMPTY.get(str(part.get("type")))
 
 
 # --- answers ----------------------------------------------------------------------------------------------------------

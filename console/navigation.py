@@ -53,6 +53,7 @@ ENTRIES = (
     Entry(OPERATE, "Crons", "schedule", "console:crons"),
     Entry(OPERATE, "Webhooks", "webhook", "console:webhooks"),
     Entry(OPERATE, "Deliveries", "outbox", "console:deliveries"),
+    Entry(BUILD, "Playground", "science", "console:playground"),
     Entry(BUILD, "Assistants", "smart_toy", "console:assistants"),
     Entry(BUILD, "Threads", "forum", "console:threads"),
     Entry(BUILD, "Store", "inventory_2", "console:store"),

@@ -29,7 +29,7 @@ from console.live import LOOK_SECONDS, Topic
 from console.pages import Crumb, Page, show
 from console.roles import needs
 from console.runs import RunRow
-from console.snippets import snippets
+from console.snippets import body_of, snippets
 from console.waiting import scene
 from runs import timeline
 from runs.dispatch import cancel_run, retry_run
@@ -67,7 +67,7 @@ class Tab:
 @needs("viewer")
 def page(request: HttpRequest, run_id: UUID, tab: str = "timeline") -> HttpResponse:
     """/admin/runs/<id>/ and its tabs"""
-    run = _run(run_id)
+    run = found_run(run_id)
     if tab not in VIEWS:
         raise Http404
     return show(
@@ -87,7 +87,8 @@ def page(request: HttpRequest, run_id: UUID, tab: str = "timeline") -> HttpRespo
     )
 
 
-def _run(run_id: UUID) -> Run:
+def found_run(run_id: UUID) -> Run:
+    """The run with its thread. Raises Http404."""
     found = Run.objects.filter(pk=run_id).select_related("thread").first()
     if found is None:
         raise Http404("There is no such run, or no longer.")
@@ -185,7 +186,7 @@ def _request(request: HttpRequest, run: Run) -> dict[str, Any]:
     options = {
         name: value for name, value in run.kwargs.items() if name not in ("input", "command", "config", "context")
     }
-    return {"snippets": snippets(run, base), "options": options}
+    return {"snippets": snippets(body_of(run), str(run.thread_id), base), "options": options}
 
 
 def _deliveries(request: HttpRequest, run: Run) -> dict[str, Any]:
@@ -209,24 +210,28 @@ VIEWS = {
 @needs("operator")
 def cancel(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """POST /admin/runs/<id>/cancel/: as the API's cancel; `action` is interrupt or rollback."""
-    run = _run(run_id)
+    run = found_run(run_id)
     action = CancelAction.ROLLBACK if request.POST.get("action") == "rollback" else CancelAction.INTERRUPT
-    reason = request.POST.get("reason", "").strip()[:500]
     try:
-        with transaction.atomic():
-            cancel_run(run, action, f"{action} by {request.user.get_username()}{': ' + reason if reason else ''}")
-            record(request, "cancel" if action == CancelAction.INTERRUPT else "roll back", run, reason=reason)
+        end(request, run, action, request.POST.get("reason", "").strip()[:500])
         messages.success(request, "The run was asked to end.")
     except APIException as error:
         messages.error(request, str(error.detail))
     return _back(run)
 
 
+def end(request: HttpRequest, run: Run, action: CancelAction, reason: str = "") -> None:
+    """Ask for the run's end on behalf of whoever is signed in. Raises as `cancel_run` does."""
+    with transaction.atomic():
+        cancel_run(run, action, f"{action} by {request.user.get_username()}{': ' + reason if reason else ''}")
+        record(request, "cancel" if action == CancelAction.INTERRUPT else "roll back", run, reason=reason)
+
+
 @require_POST
 @needs("operator")
 def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
     """POST /admin/runs/<id>/retry/: as the API's retry; `start` is checkpoint or beginning."""
-    run = _run(run_id)
+    run = found_run(run_id)
     if run.status in IN_FLIGHT:
         messages.error(request, "The run has not ended yet.")
         return _back(run)

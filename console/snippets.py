@@ -31,29 +31,37 @@ def body_of(run: Run) -> dict[str, Any]:
     return {name: value for name, value in body.items() if value is not None}
 
 
-def snippets(run: Run, base: str) -> dict[str, str]:
-    """Language to text; `base` is this server's address."""
-    body, thread = body_of(run), str(run.thread_id)
+def snippets(body: dict[str, Any], thread: str | None, base: str, *, key: bool = False) -> dict[str, str]:
+    """Language to text: a request that streams a run with the body, on a thread or none, from the server at `base`.
+
+    `key` says that the server asks for one: curl is given it by the shell, the SDKs find it themselves.
+    """
     text = json.dumps(body, indent=2, ensure_ascii=False)
     arguments = {name: value for name, value in body.items() if name != "assistant_id"}
-    ids = f"{thread!r}, {body['assistant_id']!r}"
     python = ",\n        ".join(f"{name}={value!r}" for name, value in arguments.items())
-    script = json.dumps(arguments, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+    named = {_camel(name): value for name, value in arguments.items()}
+    script = json.dumps(named, indent=2, ensure_ascii=False).replace("\n", "\n  ")
+    assistant = body["assistant_id"]
     return {
-        "curl": _curl(f"-N {base}/threads/{thread}/runs/stream", text),
+        "curl": _curl(f"-N {base}{path_of(thread)}", text, key=key),
         "Python": (
             "from langgraph_sdk import get_client\n\n"
             f"client = get_client(url={base!r})\n"
-            f"async for part in client.runs.stream(\n        {ids},\n        {python}):\n"
+            f"async for part in client.runs.stream(\n        {thread!r}, {assistant!r},\n        {python}):\n"
             "    print(part.event, part.data)"
         ),
         "JavaScript": (
             'import { Client } from "@langchain/langgraph-sdk";\n\n'
             f"const client = new Client({{ apiUrl: {json.dumps(base)} }});\n"
-            f"const parts = client.runs.stream({json.dumps(thread)}, {json.dumps(body['assistant_id'])}, {script});\n"
+            f"const parts = client.runs.stream({json.dumps(thread)}, {json.dumps(assistant)}, {script});\n"
             "for await (const part of parts) console.log(part.event, part.data);"
         ),
     }
+
+
+def path_of(thread: str | None) -> str:
+    """Where a run is created and streamed."""
+    return f"/threads/{thread}/runs/stream" if thread else "/runs/stream"
 
 
 def cron_body_of(cron: Cron) -> dict[str, Any]:
@@ -94,9 +102,9 @@ def cron_snippets(cron: Cron, base: str) -> dict[str, str]:
     }
 
 
-def _curl(what: str, text: str) -> str:
-    quoted = text.replace("'", "'\\''")
-    return f"curl {what} \\\n  -H 'Content-Type: application/json' -d '{quoted}'"
+def _curl(what: str, text: str, *, key: bool = False) -> str:
+    quoted, shown = text.replace("'", "'\\''"), ' -H "x-api-key: $LANGGRAPH_API_KEY"' if key else ""
+    return f"curl {what} \\\n  -H 'Content-Type: application/json'{shown} -d '{quoted}'"
 
 
 def _python_call(body: dict[str, Any], path: str, thread: object) -> str:

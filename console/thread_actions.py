@@ -61,14 +61,12 @@ def edit(request: HttpRequest, thread_id: UUID) -> HttpResponse:
 def run(request: HttpRequest, thread_id: UUID) -> HttpResponse:
     """Run the graph from a checkpoint, without new input."""
     thread, checkpoint_id = found_thread(thread_id), request.POST.get("checkpoint", "")
-    last = last_run(thread.pk)
     body = {"assistant_id": request.POST.get("assistant", ""), "input": None, "multitask_strategy": "reject"}
     if checkpoint_id:
         body["checkpoint_id"] = checkpoint_id
-    caller = creator_of(last) if last else Caller(user=ANONYMOUS, tenant=thread.tenant, unbound=True)
     try:
         with transaction.atomic():
-            started = create_run(thread.pk, check(body, StatefulRunBody), caller)
+            started = create_run(thread.pk, check(body, StatefulRunBody), caller_on(thread))
             record(
                 request,
                 "run from checkpoint",
@@ -79,6 +77,12 @@ def run(request: HttpRequest, thread_id: UUID) -> HttpResponse:
         messages.error(request, str(error.detail))
         return _back(thread, checkpoint_id, "values")
     return redirect("console:run", started.pk, "timeline")
+
+
+def caller_on(thread: Thread) -> Caller:
+    """For whom people run something on a thread: for whom its newest run was, so that graphs see the same user."""
+    last = last_run(thread.pk)
+    return creator_of(last) if last else Caller(user=ANONYMOUS, tenant=thread.tenant, unbound=True)
 
 
 @require_POST

@@ -111,20 +111,9 @@ async def join_stream(request: HttpRequest, run_id: str, thread_id: str | None =
     run, tail = await _find(caller_of(request), run_uuid, thread_uuid, cancelling=wants_cancel)
     if run is None:
         return sse.response(_just(NOT_FOUND_FRAME))
-    position, live = _position(since), run.status in IN_FLIGHT
-    view = View(
-        run.thread_id,
-        run.run_id,
-        after=position or tail,
-        live=live,
-        modes=listed(request.GET.getlist("stream_mode")),
-        show_ids=bool(since) or run.kwargs["resumable"],
-        cancel_on_disconnect=wants_cancel,
-        whole=position == log.BEGINNING,
+    return rejoined(
+        run, since, tail, modes=listed(request.GET.getlist("stream_mode")), cancel_on_disconnect=wants_cancel
     )
-    if position is None and not live:
-        return _sse_with(_just(b""), view.content_location)
-    return _sse(view, view.content_location)
 
 
 @endpoint("GET")
@@ -249,6 +238,43 @@ def _position(last_event_id: str) -> str | None:
 
 
 # --- framing ----------------------------------------------------------------------------------------------------------
+
+
+def created_stream(run: Run, after: str, *, cancel_on_disconnect: bool = False) -> StreamingHttpResponse:
+    """The answer to a request that has just created the run, for views that do so themselves.
+
+    `after` is the end of the thread's log from before. A stateless run is named without its thread, as everywhere.
+    """
+    resumable = run.kwargs["resumable"]
+    view = View(
+        run.thread_id,
+        run.run_id,
+        after,
+        show_ids=resumable,
+        cancel_on_disconnect=cancel_on_disconnect,
+        whole=True,
+    )
+    return _sse(view, f"/runs/{run.run_id}" if run.kwargs["temporary"] else view.content_location)
+
+
+def rejoined(
+    run: Run, since: str, tail: str, *, modes: Sequence[str] = (), cancel_on_disconnect: bool = False
+) -> StreamingHttpResponse:
+    """The run's stream for somebody who may see it, from behind `since`, a Last-Event-ID; else from `tail` on."""
+    position, live = _position(since), run.status in IN_FLIGHT
+    view = View(
+        run.thread_id,
+        run.run_id,
+        after=position or tail,
+        live=live,
+        modes=modes,
+        show_ids=bool(since) or run.kwargs["resumable"],
+        cancel_on_disconnect=cancel_on_disconnect,
+        whole=position == log.BEGINNING,
+    )
+    if position is None and not live:
+        return _sse_with(_just(b""), view.content_location)
+    return _sse(view, view.content_location)
 
 
 def _sse(view: View, content_location: str) -> StreamingHttpResponse:

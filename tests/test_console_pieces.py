@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from console.difference import difference
 from console.drawing import draw
 from console.run_filters import Filters
-from console.snippets import snippets
+from console.snippets import body_of, snippets
 from runs.models import Run
 
 
@@ -93,12 +93,16 @@ def a_run() -> Run:
 
 
 def test_snippets_hold_the_request_and_nothing_the_server_added() -> None:
-    found = snippets(a_run(), "http://127.0.0.1:2024")
+    found = snippets(body_of(a_run()), str(a_run().thread_id), "http://127.0.0.1:2024")
     assert set(found) == {"curl", "Python", "JavaScript"}
     assert "secret" not in str(found) and "__x__" not in str(found)
     body = found["curl"].split(" -d '")[1].rstrip("'").replace("'\\''", "'")
     assert json.loads(body)["input"] == {"text": "it's"}
     ast.parse(f"async def run():\n    {found['Python'].splitlines()[2]}")
+    assert '"streamMode"' in found["JavaScript"] and "stream_mode" not in found["JavaScript"]
+    assert found["curl"].startswith("curl -N http://127.0.0.1:2024/threads/") and "x-api-key" not in found["curl"]
+    stateless = snippets({"assistant_id": "chat"}, None, "http://h", key=True)["curl"]
+    assert stateless.startswith("curl -N http://h/runs/stream") and "x-api-key: $" in stateless
 
 
 @pytest.mark.parametrize("text", ["no pair", ":", "=x"])

@@ -5,7 +5,7 @@
 
 const FIRST_PAUSE = 500; // milliseconds, doubled up to the longest
 const LONGEST_PAUSE = 10_000;
-const SILENCE = 20_000; // the server's heartbeat comes every 5 s; a connection that says nothing for so long is dead
+export const SILENCE = 20_000; // the server's heartbeat comes every 5 s; a connection that says nothing for so long is dead
 const REFUSED = new Set([400, 401, 403, 404, 405, 422]); // asking again would change nothing
 
 /** A stop button for everything below: `stop()` ends it, `done` resolves once it has ended. */
@@ -89,7 +89,7 @@ export function follow(path, { base = "", headers = {}, onEvent, onConnection, o
 }
 
 /** The events of a body of server-sent events; `heard` is called for whatever comes, heartbeats included. */
-async function* frames(body, heard) {
+export async function* frames(body, heard) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {

@@ -19,6 +19,7 @@ PAGES = (
     "/admin/store/",
     "/admin/crons/",
     "/admin/storage/",
+    "/admin/playground/",
     "/admin/webhooks/",
     "/admin/webhooks/deliveries/",
 )

@@ -1,4 +1,5 @@
 // The live side of a run's page: its timeline as bars, its graph lit, its messages as they are said.
+import { length, make } from "./elements.js";
 import { subscribe, watch } from "./live.js";
 
 const TONE = { running: "live", done: "good", failed: "bad", asked: "warn", stopped: "warn" };
@@ -144,17 +145,4 @@ function speak(spans) {
     chat.append(said);
   }
   if (chat.children.length) document.querySelector("[data-no-messages]")?.remove();
-}
-
-function length(milliseconds) {
-  if (milliseconds < 1000) return `${Math.round(milliseconds)} ms`;
-  if (milliseconds < 60_000) return `${(milliseconds / 1000).toFixed(1)} s`;
-  return `${Math.floor(milliseconds / 60_000)} min ${Math.round((milliseconds % 60_000) / 1000)} s`;
-}
-
-function make(tag, className = "", text = "") {
-  const element = document.createElement(tag);
-  if (className) element.className = className;
-  if (text) element.textContent = text;
-  return element;
 }
