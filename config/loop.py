@@ -6,7 +6,6 @@ routes have a loop for themselves.
 """
 
 import asyncio
-import functools
 import sys
 import threading
 from collections.abc import Callable, Coroutine, Iterator
@@ -19,6 +18,8 @@ from weakref import WeakKeyDictionary
 import uvloop
 from django.conf import settings
 
+from config.once import once
+
 T = TypeVar("T")
 GOODBYE_SECONDS = 1.0  # what a run's own loop waits for tasks its graph left behind
 
@@ -28,7 +29,7 @@ _threads: ContextVar[ThreadPoolExecutor | None] = ContextVar("threads", default=
 _thread_of: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
 
 
-@functools.cache
+@once
 def graph_loop() -> asyncio.AbstractEventLoop:
     """The loop, started at first use and stopped with the process."""
     loop = _new_loop()
@@ -36,7 +37,7 @@ def graph_loop() -> asyncio.AbstractEventLoop:
     return loop
 
 
-@functools.cache
+@once
 def app_loop() -> asyncio.AbstractEventLoop:
     """The loop of the project's own application (config/custom_app.py), started at first use."""
     loop = _new_loop()

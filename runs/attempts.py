@@ -6,7 +6,6 @@ Whoever learns of a run calls it, Celery or the picker; together they execute no
 import logging
 import threading
 import time
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +15,7 @@ from django.utils import timezone
 
 from config import encryption, logs, loop, metrics, tracing
 from config.database import drop_dead_connections
+from config.once import once
 from runs.conclusion import conclude
 from runs.dispatch import lease
 from runs.execution import Execution, Outcome, Stop, execute
@@ -55,7 +55,7 @@ class Slots:
         self.freed.set()
 
 
-@cache
+@once
 def slots() -> Slots:
     """This process's slots."""
     return Slots(settings.N_JOBS_PER_WORKER)

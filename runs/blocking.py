@@ -11,7 +11,6 @@ import time
 import traceback
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -19,6 +18,7 @@ from django.db import connection
 from django.utils import timezone
 
 from config import loop, metrics
+from config.once import once
 from runs.execution import Execution
 from runs.leases import watch
 from runs.models import Run
@@ -129,7 +129,7 @@ class BlockWatch:
         note.keep(seconds)
 
 
-@cache
+@once
 def block_watch() -> BlockWatch:
     """This process's watch, started at first use."""
     return BlockWatch()

@@ -11,12 +11,12 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from functools import cache
 
 from django.conf import settings
 from django.db import close_old_connections, connection
 
 from config import loop
+from config.once import once
 from events import bell
 from runs.checks import LOOK_SECONDS
 from runs.dispatch import lease
@@ -129,7 +129,7 @@ class Watch:
                 self.woken.set()
 
 
-@cache
+@once
 def watch() -> Watch:
     """This process's watch, started at first use."""
     return Watch()

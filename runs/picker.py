@@ -10,13 +10,13 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from functools import cache
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
 
 from config.database import drop_dead_connections
+from config.once import once
 from runs.attempts import attempt, slots
 from runs.leases import watch
 from runs.models import Run
@@ -85,7 +85,7 @@ class Picker:
             logger.exception("Run %s was picked and not brought to its end", run_id)
 
 
-@cache
+@once
 def picker() -> Picker:
     """This process's picker, started at first use."""
     return Picker()

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from assistants.graphs import load_all
 from config import dialect
+from config.once import once
 from runs.attempts import slots
 from runs.blocking import block_watch
 from runs.leases import watch
@@ -104,7 +105,7 @@ class Presence:
         )
 
 
-@cache
+@once
 def presence() -> Presence:
     """This process's."""
     return Presence()

@@ -9,7 +9,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import cache
 from uuid import UUID
 
 from django.conf import settings
@@ -17,6 +16,7 @@ from django.db import connection, transaction
 
 from accounts.limits import limits_of
 from config.errors import ApiError
+from config.once import once
 from runs.models import Run, RunQuerySet, RunStatus
 
 COUNT_SECONDS = 1.0
@@ -61,7 +61,7 @@ class Queue:
             self.waiting += more
 
 
-@cache
+@once
 def queue() -> Queue:
     """This process's."""
     return Queue()

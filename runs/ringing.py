@@ -8,7 +8,6 @@ import queue
 import threading
 from collections.abc import Callable
 from contextlib import suppress
-from functools import cache
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +17,7 @@ from redis.exceptions import RedisError
 
 from config import dialect, loop
 from config.celery import app
+from config.once import once
 from events import bell, log
 from runs.closing import Closing
 from runs.models import Run, RunStatus
@@ -57,7 +57,7 @@ class Ringer:
                 self.waiting.get_nowait()
 
 
-@cache
+@once
 def ringer() -> Ringer:
     """This process's ringer, started at first use."""
     return Ringer()
