@@ -21,7 +21,7 @@ const closing = [];
 let slow;
 
 before(async () => {
-  slow = (await client.assistants.create({ graphId: "chat", context: { delay: 0.05 } })).assistant_id;
+  slow = (await client.assistants.create({ graphId: "chat", context: { delay: 0.1 } })).assistant_id;
 });
 after(() => Promise.all(closing.map((close) => close())));
 
