@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -83,6 +84,7 @@ def page(request: HttpRequest, run_id: UUID, tab: str = "timeline") -> HttpRespo
         in_flight=run.status in IN_FLIGHT,
         assistant=Assistant.objects.filter(pk=run.assistant_id).first(),
         why=why(run),
+        **_recorded(run),
         **VIEWS[tab](request, run),
     )
 
@@ -110,6 +112,19 @@ def why(run: Run) -> tuple[str, str]:
             return "Its worker has not renewed the lease: another one takes over within seconds.", "warn"
         return ("Asked to end; it does at the next place where it can.", "warn") if run.cancel_action else ("", "")
     return (run.cancel_reason, "warn") if run.cancel_reason else ("", "")
+
+
+def _recorded(run: Run) -> dict[str, Any]:
+    """Of the last attempt: how long after its beginning a model spoke, and where the run's error was raised."""
+    rows = RunTimeline.objects.filter(run_id=run.pk).order_by("-attempt")
+    kept = rows.values_list("document", flat=True).first() or {}
+    said = [span["first"] for span in kept.get("spans", ()) if span.get("first") is not None]
+    raised = kept.get("raised") or {}
+    ours = run.error and raised.get("error") == run.error.get("error")
+    return {
+        "first_token": timedelta(milliseconds=min(said)) if said else None,
+        "frames": raised["frames"] if ours else [],
+    }
 
 
 # --- tabs -------------------------------------------------------------------------------------------------------------

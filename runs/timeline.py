@@ -23,6 +23,7 @@ from redis.exceptions import RedisError
 from config import dialect, loop
 from config.redaction import without_secrets
 from events import connection
+from runs.frames import frames
 
 logger = logging.getLogger(__name__)
 MOST_SPANS = 1000
@@ -68,6 +69,8 @@ class Timeline(BaseCallbackHandler):
         self.spans: list[Span] = []
         self.left_out = 0
         self.room = ALL_TEXT
+        self.raised: Json | None = None  # the latest error, and where it was
+        self._error: BaseException | None = None
         self._open: dict[UUID, Span | None] = {}  # of everything that runs: the span it is, or is inside of
         self._mine: set[UUID] = set()
         self._lock = threading.Lock()
@@ -76,10 +79,11 @@ class Timeline(BaseCallbackHandler):
         self._loop = asyncio.get_running_loop()
 
     def as_json(self) -> Json:
-        """`{"attempt", "begun_at" (seconds since 1970), "spans", "left_out"}`."""
+        """`{"attempt", "begun_at" (seconds since 1970), "spans", "left_out", "raised"}`; see frames.py for the last."""
         with self._lock:
             spans = [span.as_json() for span in self.spans]
-        return {"attempt": self.attempt, "begun_at": self.begun_at, "spans": spans, "left_out": self.left_out}
+            raised = {"raised": self.raised} if self.raised else {}
+        return {"attempt": self.attempt, "begun_at": self.begun_at, "spans": spans, "left_out": self.left_out, **raised}
 
     def stop(self) -> Json:
         """The attempt is over: what still runs was stopped."""
@@ -87,6 +91,7 @@ class Timeline(BaseCallbackHandler):
             for span in self.spans:
                 if span.status == RUNNING:
                     span.status, span.end = STOPPED, self._now()
+        self._error = None  # with all that its frames hold
         if self._showing:
             self._showing.cancel()  # a short run is over before anybody was shown anything
         return self.as_json()
@@ -204,7 +209,15 @@ class Timeline(BaseCallbackHandler):
             span.end, span.status = self._now(), _status(error)
             if span.status == FAILED:
                 span.error = without_secrets(f"{type(error).__name__}: {error}")[:500]
+        if error is not None and span.status == FAILED:
+            self._note_where(error)
         self._changed()
+
+    def _note_where(self, error: BaseException) -> None:
+        """Once: what is around the place hears of the same error after it, with frames of its own added."""
+        if error is not self._error:
+            self._error = error
+            self.raised = {"error": type(error).__name__, "frames": frames(error)}
 
     def _say(self, span: Span, text: str) -> None:
         if self.texts and text and self.room > 0:

@@ -1,5 +1,6 @@
 """The buffer between a graph and the event log has a bound, and so has the log; they keep them."""
 
+import asyncio
 import uuid
 from collections.abc import Iterator
 
@@ -52,3 +53,22 @@ def test_a_log_keeps_its_newest_parts_and_no_more_than_its_length(stream: str, m
     # Redis drops whole nodes of its tree, of a hundred parts each.
     assert 100 <= length < 200
     assert found[-100:] == list(range(written - 100, written))
+
+
+def test_a_log_is_kept_for_its_time_once_no_run_writes_and_longer_before(
+    stream: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "RESUMABLE_STREAM_TTL_SECONDS", 1)
+    monkeypatch.setattr(settings, "BG_JOB_TIMEOUT_SECS", 100.0)
+
+    async def lives() -> tuple[list[int], list[log.Part]]:
+        left = []
+        for run, last in (("a", False), ("b", False), ("a", True), ("b", True)):
+            await log.append(stream, run, [log.Part(run, "custom", b"1")], last=last)
+            left.append(await client().pttl(f"{settings.REDIS_KEY_PREFIX}events:{stream}"))
+        await asyncio.sleep(1.2)
+        return left, await log.read(stream, log.BEGINNING)
+
+    left, read = loop.run(lives())
+    assert min(left[:3]) > 90_000, "while any run writes"
+    assert 0 < left[3] <= 1000 and read == []

@@ -77,6 +77,12 @@ async def test_a_node_that_raises_is_failed_and_says_why() -> None:
     _, document = await recorded(boom, {"kind": "value"})
     failed = [span for span in document["spans"] if span["status"] == "failed"]
     assert failed[0]["error"] == "ValueError: kaboom"
+    raised = document["raised"]
+    frames = raised["frames"]
+    assert raised["error"] == "ValueError" and frames[0]["file"] == "tests/graphs/small.py"
+    assert frames[0]["code"] == 'raise ValueError("kaboom")' and frames[0]["name"] == "_fail"
+    kinds = [frame["own"] for frame in frames]
+    assert kinds == sorted(kinds, reverse=True) and not all(kinds), "the project's own come first"
 
 
 async def test_what_does_not_end_is_stopped_with_the_attempt() -> None:
