@@ -34,21 +34,22 @@ class Ringer:
     """
 
     def __init__(self) -> None:
-        self.waiting: queue.Queue[str] = queue.Queue(WAITING)
+        self.waiting: queue.Queue[tuple[str, list[str]]] = queue.Queue(WAITING)
         threading.Thread(target=self._send_for_ever, name="ringer", daemon=True).start()
 
-    def ring(self, run_id: str) -> None:
-        """Send it soon, or never."""
+    def ring(self, task: str, *arguments: str) -> None:
+        """Send a worker the Celery task of that name soon, or never."""
         with suppress(queue.Full):
-            self.waiting.put_nowait(run_id)
+            self.waiting.put_nowait((task, list(arguments)))
 
     def _send_for_ever(self) -> None:
         while True:
-            run_id = self.waiting.get()
+            task, arguments = self.waiting.get()
             try:
-                app.send_task(EXECUTE, args=[run_id], retry=False)
+                app.send_task(task, args=arguments, retry=False)
             except Exception as error:
-                logger.warning("No worker was told about run %s, one will find it: %s", run_id, error)
+                what = " ".join([task, *arguments])
+                logger.warning("No worker was told to %s, those who look will find it: %s", what, error)
                 self._drop_all()
 
     def _drop_all(self) -> None:
@@ -65,7 +66,7 @@ def ringer() -> Ringer:
 
 def ring(run: Run) -> None:
     """Tell the workers about a pending run, after commit."""
-    after_commit(ringer().ring, str(run.run_id))
+    after_commit(ringer().ring, EXECUTE, str(run.run_id))
 
 
 def ring_next(thread_id: UUID) -> None:

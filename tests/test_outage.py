@@ -342,8 +342,10 @@ async def test_a_webhook_written_without_redis_is_sent_without_redis(
         run = await wire.created(plain, thread_id, metadata=body["metadata"])
         await asyncio.sleep(1.1)  # web processes know of the endpoint by now
         with redis.gone():
-            cancelled = await plain.post("/runs/cancel", json={"thread_id": thread_id, "run_ids": [run["run_id"]]})
+            ids = {"thread_id": thread_id, "run_ids": [run["run_id"]]}
+            cancelled, seconds = await timed(plain, "POST", "/runs/cancel", ids)
             assert cancelled.status_code == 204, cancelled.text
+            assert seconds < 3, "the request has waited for Redis"
             (request,) = await asyncio.to_thread(receiver.wait_for, "/hook")
         assert request.json()["data"]["run_id"] == run["run_id"]
         deleted = await plain.delete(f"/webhooks/endpoints/{endpoint}")
