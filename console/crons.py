@@ -18,6 +18,7 @@ from config.words import span
 from console.pages import Crumb, Page, show
 from console.paging import sheet
 from console.roles import needs
+from console.runs import query_of
 from console.snippets import cron_snippets
 from crons.firing import KEPT_DAYS
 from crons.models import Cron, CronQuerySet, Firing
@@ -161,6 +162,7 @@ def page(request: HttpRequest) -> HttpResponse:
         crons=[CronRow(cron, now, last.get(cron.pk)) for cron in found.rows],
         given=given,
         states=STATES,
+        query=query_of(given),
     )
 
 

@@ -1,7 +1,7 @@
 """When a cron fires: against an enumeration of every second, minute or hour, in zones of all habits."""
 
 from datetime import UTC, date, datetime, timedelta
-from itertools import islice
+from itertools import islice, takewhile
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from config.errors import BadRequest, Invalid
+from crons.planning import Quarter, planned
 from crons.schedules import LONGEST, NeverFires, parse
 
 # Each with days around which its clocks change: half an hour, at midnight, by a day, to the south, never.
@@ -72,6 +73,40 @@ def test_slots_are_those_an_enumeration_of_every_minute_finds(data: st.DataObjec
     found = [slot for slot in islice(schedule.slots(start), len(wanted) + 1) if slot <= end]
     assert found == wanted
     assert schedule.following(start + timedelta(microseconds=1)) in wanted[:2] or not wanted
+
+
+PLANNED = (
+    "*/7 * * * *",
+    "30 2 * * *",
+    "15,45 0-3 * * *",
+    "5 */2 * * *",
+    "0-59 2,23 * * *",
+    "59 23 l * *",
+    "0 0 30 * *",
+)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_planned_quarters_hold_the_slots_and_nothing_else(name: str) -> None:
+    for day in CHANGES[name]:
+        start = datetime(day.year, day.month, day.day, 5, 7, tzinfo=UTC) - timedelta(days=1)
+        end = start + timedelta(days=3)
+        for expression in PLANNED:
+            schedule = parse(expression, name)
+            wanted: dict[datetime, Quarter] = {}
+            for slot in takewhile(end.__gt__, schedule.slots(start - MINUTE)):
+                quarter = slot.replace(minute=slot.minute // 15 * 15)
+                known = wanted.get(quarter, Quarter(slot, 0))
+                wanted[quarter] = Quarter(known.first, known.count + 1)
+            assert planned(schedule, start, end) == list(wanted.values()), (name, day, expression)
+
+
+def test_planned_quarters_count_seconds_and_know_years() -> None:
+    start = datetime(2026, 6, 1, tzinfo=UTC)
+    of_seconds = planned(parse("7 9 * * * */10", None), start, start + timedelta(days=2))
+    assert of_seconds == [Quarter(start + timedelta(days=n, hours=9, minutes=7), 6) for n in (0, 1)]
+    assert planned(parse("0 9 * * * 0 2027", None), start, start + timedelta(days=7)) == []
+    assert len(planned(parse("0 9 * * * 0 2026", None), start, start + timedelta(days=7))) == 7
 
 
 @settings(max_examples=50, deadline=None)

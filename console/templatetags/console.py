@@ -19,7 +19,7 @@ register = template.Library()
 DASH = format_html('<span class="wf-faint">{}</span>', "–")
 # Which colour a word for a state has. What is not here is shown in grey.
 TONES = {
-    "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active", "enabled", "fired", "done"),
+    "good": ("success", "delivered", "idle", "ok", "on", "answered", "ready", "active", "enabled", "done"),
     "bad": (
         *("error", "timeout", "failed", "exhausted", "dead", "gone", "blocked"),
         *("auto-paused", "switched off"),
@@ -39,7 +39,7 @@ TONES = {
         "failing",
         "stopped",
     ),
-    "live": ("running", "busy", "sending", "claimed"),
+    "live": ("running", "busy", "sending", "claimed", "fired"),
     "wait": ("pending", "queued", "scheduled", "delayed", "waiting"),
 }
 _TONE_OF = {word: tone for tone, words in TONES.items() for word in words}
@@ -49,8 +49,13 @@ _TONE_OF = {word: tone for tone, words in TONES.items() for word in words}
 def status(word: object, note: str = "") -> SafeString:
     """A chip: a dot in the state's colour and the word itself, which is never left to the colour alone."""
     text = str(word)
-    tone = _TONE_OF.get(text, "none")
-    return format_html('<span class="wf-chip wf-{}" data-status="{}" title="{}">{}</span>', tone, text, note, text)
+    html = '<span class="wf-chip wf-{}" data-status="{}" title="{}">{}</span>'
+    return format_html(html, tone_of(text), text, note, text)
+
+
+def tone_of(word: str) -> str:
+    """Which colour a word for a state has; `none` of one that is not known."""
+    return _TONE_OF.get(word, "none")
 
 
 @register.simple_tag

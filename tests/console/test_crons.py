@@ -3,8 +3,9 @@
 import ast
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import httpx
 import pytest
@@ -14,7 +15,7 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import AuditEntry
 from assistants.models import Assistant
-from console import attention, dashboard
+from console import attention, cron_calendar, dashboard
 from console.snippets import cron_snippets
 from crons.models import Cron, Firing, Outcome
 from crons.wording import in_words
@@ -323,6 +324,114 @@ def test_a_preview_shows_the_dates_and_saves_nothing(sign_in: SignIn) -> None:
     assert Cron.objects.get().schedule == "0 9 * * *"
 
 
+# --- the calendar -----------------------------------------------------------------------------------------------------
+
+CALENDAR = "/admin/crons/calendar/"
+
+
+def marks_of(page: Any) -> list[tuple[str, int, str, str, int]]:
+    """Day, hour, time, colour and number of each mark."""
+    return [
+        (day.isoformat(), hour, mark.at, mark.tally.tone, mark.tally.count)
+        for hour, cells in page.context["rows"]
+        for day, cell in cells
+        for mark in cell.items
+    ]
+
+
+def next_change(zone: ZoneInfo, sign: int) -> date:
+    """The next day on which the zone's clocks are put forward (1) or back (-1)."""
+    day = timezone.now().astimezone(zone).date()
+    while True:
+        day += timedelta(days=1)
+        start, end = (datetime.combine(day + timedelta(days=n), datetime.min.time(), zone) for n in (0, 1))
+        if ((end.utcoffset() or timedelta()) - (start.utcoffset() or timedelta())) * sign > timedelta():
+            return day
+
+
+@pytest.mark.parametrize(
+    ("sign", "note", "at", "hours"), [(1, "does not exist", "03:00", 23), (-1, "comes twice", "02:30 CEST", 25)]
+)
+def test_days_on_which_clocks_change_are_shown_as_they_are(
+    sign_in: SignIn, sign: int, note: str, at: str, hours: int
+) -> None:
+    zone = ZoneInfo("Europe/Berlin")
+    day = next_change(zone, sign)
+    new_cron("30 2 * * *", timezone="Europe/Berlin")
+    new_cron("30 * * * *", timezone="Europe/Rome")
+    client = sign_in("viewer")
+    page = client.get(f"{CALENDAR}?zone=Europe/Berlin&day={day}")
+    cells = {(on, hour): cell for hour, cells in page.context["rows"] for on, cell in cells}
+    assert len(cells) == 7 * 24
+    assert {place: cell.note for place, cell in cells.items() if cell.note} == {(day, 2): note}
+    (mark,) = (mark for mark in marks_of(page) if mark[0] == day.isoformat())
+    assert mark == (day.isoformat(), int(at[:2]), at, "planned", 1)
+    (column,) = (column for column in page.context["columns"] if column.day == day)
+    assert [band.count for band in column.bands.items] == [hours]
+    elsewhere = client.get(f"{CALENDAR}?zone=Asia/Kathmandu&day={day}&span=day")
+    assert not [cell.note for _, ((_, cell),) in elsewhere.context["rows"] if cell.note]
+
+
+def test_what_fired_has_the_colour_of_how_it_ended_and_who_fires_often_a_band(sign_in: SignIn) -> None:
+    now = timezone.now()
+    noon = now.replace(hour=12, minute=0, second=0, microsecond=0) - timedelta(days=1)
+    rare, often = new_cron("0 0 1 1 *", assistant=assistant(EVIL)), new_cron("* * * * *")
+    for minutes, word in ((0, "success"), (1, "error"), (90, "success"), (150, ""), (210, "skipped")):
+        outcome = Outcome.SKIPPED if word == "skipped" else Outcome.FIRED
+        status = "" if outcome == Outcome.SKIPPED else word
+        Firing.objects.create(cron=rare, slot=noon + timedelta(minutes=minutes), outcome=outcome, run_status=status)
+    for minute in range(50):
+        Firing.objects.create(
+            cron=often, slot=noon + timedelta(minutes=minute), outcome=Outcome.FIRED, run_status="success"
+        )
+    client = sign_in("viewer")
+    page = client.get(f"{CALENDAR}?day={noon:%Y-%m-%d}&span=day")
+    day, text = f"{noon:%Y-%m-%d}", page.content.decode()
+    assert marks_of(page) == [
+        (day, 12, "12:00", "bad", 2),
+        (day, 13, "13:30", "good", 1),
+        (day, 14, "14:30", "live", 1),
+        (day, 15, "15:30", "none", 1),
+    ]
+    assert "1 error, 1 success" in text and EVIL not in text and "&lt;script&gt;" in text
+    (band,) = page.context["columns"][0].bands.items
+    assert (band.count, [(hour, tally.tone) for hour, tally in band.hours]) == (50, [(12, "good")])
+    tomorrow = client.get(f"{CALENDAR}?day={now + timedelta(days=1):%Y-%m-%d}&span=day")
+    (band,) = tomorrow.context["columns"][0].bands.items
+    assert [(hour, tally.tone, tally.count) for hour, tally in band.hours] == [(n, "planned", 60) for n in range(24)]
+    assert not marks_of(tomorrow)
+    Cron.objects.update(enabled=False, due_at=None)
+    assert "Nothing fires here." in text_of(client, f"{CALENDAR}?day={now + timedelta(days=1):%Y-%m-%d}&span=day")
+
+
+def test_a_calendar_is_bounded_however_many_crons_fire_however_often(
+    sign_in: SignIn, django_assert_max_num_queries: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, client = many_crons(1000), sign_in("viewer")
+    monkeypatch.setattr(cron_calendar, "FIRINGS", 2000)
+    day = timezone.now() - timedelta(days=1)
+    Firing.objects.bulk_create(
+        Firing(cron=made[0], slot=day + timedelta(seconds=number), outcome=Outcome.SKIPPED) for number in range(100)
+    )
+    for query in ("", f"?day={day:%Y-%m-%d}&span=day", f"?day={timezone.now() + timedelta(days=30):%Y-%m-%d}"):
+        with django_assert_max_num_queries(QUERIES):
+            page = client.get(f"{CALENDAR}{query}")
+        assert "Only the 200 crons that fire next" in page.content.decode()
+        most = 40 if "span" in query else 4
+        assert max(len(cell.items) for _, cells in page.context["rows"] for _, cell in cells) <= most
+        assert len(page.content) < 600_000
+    far = {day for column in client.get(f"{CALENDAR}?day=9999-12-31").context["columns"] for day in [column.day]}
+    assert timezone.now().date() in far
+    monkeypatch.setattr(cron_calendar, "FIRINGS", 10)
+    page = client.get(f"{CALENDAR}?zone={EVIL}&day=nonsense&text={made[0].pk}")
+    assert "Invalid timezone" in page.content.decode() and EVIL not in page.content.decode()
+    assert (
+        sum(tally[4] for tally in marks_of(page))
+        + sum(band.count for column in page.context["columns"] for band in column.bands.items)
+        <= 10 + 7
+    )
+
+
 # --- in a browser -----------------------------------------------------------------------------------------------------
 
 AUDIT = """
@@ -332,12 +441,18 @@ for entry in AuditEntry.objects.filter(object_type="crons.cron").order_by("pk"):
 """
 
 
-def test_a_cron_is_run_paused_and_given_another_timetable(page_of: Callable[..., Page], console: LiveServer) -> None:
+def test_a_cron_is_seen_on_the_calendar_run_paused_and_given_another_timetable(
+    page_of: Callable[..., Page], console: LiveServer
+) -> None:
     body: dict[str, Any] = {"assistant_id": "echo", "schedule": "0 9 * * 1-5", "timezone": "Europe/Berlin"}
     body |= {"input": {"text": "daily"}, "on_run_completed": "keep", "end_time": "2035-01-01T00:00:00Z"}
     cron = httpx.post(f"{console.url}/runs/crons", json=body, timeout=30).json()
     where = f"{console.url}/runs/crons/{cron['cron_id']}"
     page = page_of("operator")
+    page.goto(f"/admin/crons/calendar/?zone=Europe/Berlin&text={cron['cron_id']}")
+    page.get_by_role("link", name="After").click()
+    expect(page.locator(".wf-mark.wf-planned")).to_have_text(["09:00 echo: 1 planned"] * 5)
+    shoot(page, "cron-calendar")
     page.goto(f"/admin/crons/?text={cron['cron_id']}")
     page.get_by_role("link", name="At 09:00, Monday through Friday").click()
     page.get_by_role("button", name="Run now").click()

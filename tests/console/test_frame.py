@@ -22,6 +22,7 @@ PAGES = (
     "/admin/playground/",
     "/admin/webhooks/",
     "/admin/webhooks/deliveries/",
+    "/admin/crons/calendar/",
 )
 # Lists, forms to add and the rest: unfold's scripts differ between them.
 ROWS = ("/admin/runs/run/", "/admin/auth/user/add/", "/admin/auth/group/", "/admin/password_change/")
