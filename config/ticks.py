@@ -21,6 +21,9 @@ logger = logging.getLogger(__name__)
 class TickScheduler(DatabaseScheduler):  # type: ignore[misc]
     """Runs each due entry in one of two threads; an entry still running is not started again."""
 
+    # Celery's asks for one before each entry, and waits until Redis is there to make it.
+    producer = None
+
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.threads = ThreadPoolExecutor(2, thread_name_prefix="tick")

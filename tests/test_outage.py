@@ -281,6 +281,19 @@ async def test_without_postgres_commands_and_tools_are_refused_in_their_own_enve
                 await asyncio.sleep(0.2)
 
 
+async def fires(client: LangGraphClient) -> None:
+    """See a cron of every second fire, which is beat's alone to do."""
+    cron: Any = await client.crons.create("echo", input={"text": "ticked"}, schedule="* * * * * *")
+    async with asyncio.timeout(20):
+        while cron["next_run_date"] == (found := await named(client, cron["cron_id"]))["next_run_date"]:
+            await asyncio.sleep(0.2)
+    await client.crons.delete(found["cron_id"])
+
+
+async def named(client: LangGraphClient, cron_id: str) -> Any:
+    return next(cron for cron in await client.crons.search(limit=100) if cron["cron_id"] == cron_id)
+
+
 @pytest.mark.parametrize("part", ["web", "worker", "beat"])
 async def test_a_process_that_starts_without_redis_serves_and_has_it_later(
     part: str, redis: Service, client: LangGraphClient, alone: LiveServer
@@ -292,6 +305,8 @@ async def test_a_process_that_starts_without_redis_serves_and_has_it_later(
         await asyncio.to_thread(restarted.wait, 30)
         alone.start(part, part, *([f"--port={alone.url.rpartition(':')[2]}"] if part == "web" else []))
         await asyncio.to_thread(wait_until_up, alone)
+        if part == "beat":
+            await fires(client)
         run = await client.runs.create(thread_id, "echo", input={"text": "picked"})
         assert await wire.until(client, thread_id, run["run_id"], ("success", "error")) == "success"
         assert alone.processes[part].poll() is None
