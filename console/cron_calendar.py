@@ -267,10 +267,11 @@ def _add(tallies: Tallies, cell: Cell, first: datetime, count: int, word: str) -
 
 def _past(crons: Sequence[Cron], asked: Asked) -> list[tuple[UUID, datetime, int, str]]:
     most = FIRINGS // max(len(crons), 1)
-    given = {"crons": [cron.pk for cron in crons], "start": asked.start, "end": asked.end, "most": most}
+    given: dict[str, Any] = {"crons": [cron.pk for cron in crons], "start": asked.start, "end": asked.end, "most": most}
     with connection.cursor() as cursor:
         cursor.execute(PAST, given)
-        return cursor.fetchall()
+        found: list[tuple[UUID, datetime, int, str]] = cursor.fetchall()
+    return found
 
 
 def _future(crons: Sequence[Cron], asked: Asked) -> Iterator[tuple[Cron, list[Quarter]]]:

@@ -18,7 +18,7 @@ from config.words import span
 from console.pages import Crumb, Page, show
 from console.paging import sheet
 from console.roles import needs
-from console.runs import query_of
+from console.run_filters import query_of
 from console.snippets import cron_snippets
 from crons.firing import KEPT_DAYS
 from crons.models import Cron, CronQuerySet, Firing
