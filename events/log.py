@@ -6,6 +6,7 @@ reader sees when parts are missing.
 
 import asyncio
 import logging
+import time
 import zlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ EXPIRED = b'"expired"'  # the log's time was up; who had read to its end has mis
 UNWRITTEN = b'"unwritten"'  # Redis was away for too long while they were made
 PAGE, FIRST_PAGE = 1000, 50  # parts read at once
 PAGE_BYTES = 1024 * 1024  # about what a page may hold, judged by the page before
+AWAY_SECONDS = 30.0  # how long whoever reads what is there waits for Redis
 LOOKED_AT_ONCE = 500  # streams in one round trip
 CHEAP = 1  # zlib's fastest level
 
@@ -169,12 +171,25 @@ async def follow(stream: str, after: str, idle: float) -> AsyncIterator[list[Par
 
 
 async def stored(stream: str, after: str) -> AsyncIterator[list[Part]]:
-    """What the log has behind `after`, and an empty list at its end. Raises RedisError."""
-    limit = FIRST_PAGE
-    while parts := await read(stream, after, limit):
-        after, limit = parts[-1].id, _next_limit(parts)
+    """What the log has behind `after`, to its end. An empty list then, and once a second while Redis is away.
+
+    Raises RedisError when it has been away for AWAY_SECONDS.
+    """
+    limit, away_since = FIRST_PAGE, None
+    while True:
+        try:
+            parts = await read(stream, after, limit)
+        except RedisError:
+            away_since = away_since or time.monotonic()
+            if time.monotonic() - away_since > AWAY_SECONDS:
+                raise
+            await asyncio.sleep(1.0)
+            yield []
+            continue
         yield parts
-    yield []
+        if not parts:
+            return
+        after, limit, away_since = parts[-1].id, _next_limit(parts), None
 
 
 async def delete(stream: str) -> None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import orjson
 from django.conf import settings
+from redis.exceptions import RedisError
 
 from config import dialect
 from events import log
@@ -41,16 +42,26 @@ async def parts_of(
     Not `live` is what the log still has of a run that is over; `whole` says that `after` is the run's beginning. Where
     parts are missing nothing more is shown until the run is over: raises EventsLost then.
     """
-    stream = str(thread_id)
+    stream, position = str(thread_id), after
     reading = _Reading(str(run_id), whole=whole)
-    with lookout.runs().watching(run_id, stream, known=True) as watch:
-        source = log.follow(stream, after, settings.HEARTBEAT_SECONDS) if live else log.stored(stream, after)
-        async for parts in source:
-            yield reading.shown(parts)
-            if reading.ended or reading.behind or (not parts and (watch.over or not live)):
-                break
-        else:
-            return  # the thread is deleted
+    if live:
+        with lookout.runs().watching(run_id, stream, known=True) as watch:
+            async for parts in log.follow(stream, after, settings.HEARTBEAT_SECONDS):
+                yield reading.shown(parts)
+                position = parts[-1].id if parts else position
+                if reading.done() or (not parts and watch.over):
+                    break
+            else:
+                return  # the thread is deleted
+    # The row may say that the run is over while Redis is away from here; the log knows more.
+    if not reading.done():
+        try:
+            async for parts in log.stored(stream, position):
+                yield reading.shown(parts)
+                if reading.done():
+                    break
+        except RedisError:
+            reading.lost = True
     if reading.lost or not reading.ended:
         raise EventsLost(gap=reading.lost)
 
@@ -62,6 +73,10 @@ class _Reading:
         self.run_id = run_id
         self.begun = not whole
         self.lost = self.behind = self.ended = False
+
+    def done(self) -> bool:
+        """Nothing of the log is of interest any more."""
+        return self.ended or self.behind
 
     def shown(self, parts: list[Part]) -> list[Part]:
         """Those of the parts that may be shown: the run's own, before the first gap."""

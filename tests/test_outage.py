@@ -153,6 +153,22 @@ async def test_without_redis_a_run_is_accepted_and_executed_later(
     assert (await wire.finished(client, thread_id, "echo", input={"text": "after"}))["text"] == "after"
 
 
+async def test_a_replay_goes_on_where_redis_fell_silent(
+    redis: Service, client: LangGraphClient, plain: httpx.AsyncClient
+) -> None:
+    thread_id = await wire.new_thread(client)
+    run = await client.runs.create(thread_id, "slow_job", input={"steps": 3, "seconds": 0.0}, stream_resumable=True)
+    await client.runs.join(thread_id, run["run_id"])
+    path, whole = f"/threads/{thread_id}/runs/{run['run_id']}/stream", {"Last-Event-ID": "-1"}
+    told = (await plain.get(path, headers=whole)).text
+    assert "event: metadata" in told
+    with redis.silent():
+        again = asyncio.create_task(plain.get(path, headers=whole, timeout=60))
+        # Five seconds to ask where the log ends, five to begin to read it.
+        await asyncio.sleep(11)
+    assert (await again).text.replace(": heartbeat\r\n\r\n", "") == told
+
+
 async def test_a_run_that_is_executing_while_redis_restarts_ends_with_success(
     redis: Service, client: LangGraphClient
 ) -> None:
