@@ -5,7 +5,7 @@ Sizes of tables are asked for with the page; the largest threads are named by be
 
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -66,7 +66,6 @@ HOLDS = {
     "store_vectors": "vectors of the store's index",
     "accounts_auditentry": "the audit log",
     "webhooks_webhookdelivery": "webhook deliveries",
-    "webhooks_webhookattempt": "attempts of deliveries",
     "crons_firing": "slots of crons",
     "config_idempotentanswer": "answers kept for an Idempotency-Key",
     "console_rollup": "the roll-up of runs",
@@ -201,7 +200,7 @@ def _redis() -> Iterator[Tile]:
 def retentions(swept: dict[str, Sweep]) -> Iterator[Retention]:
     """All of them, with what is known of their sweeps."""
     for one in (*_of_rows(), *_of_figures()):
-        yield Retention(**{**vars(one), "swept": swept.get(one.name)})
+        yield replace(one, swept=swept.get(one.name))
 
 
 def _of_rows() -> Iterator[Retention]:
