@@ -29,6 +29,7 @@ from config.admin import (
     tail,
     time_of,
 )
+from crons.changes import patch
 from crons.firing import fire_now
 from crons.models import Cron, Firing, Outcome
 from runs.models import Run
@@ -144,8 +145,8 @@ class CronAdmin(Audited, RecordAdmin):
         for chosen in crons:
             with transaction.atomic():
                 for cron in Cron.objects.select_for_update(of=("self",)).filter(pk=chosen.pk).exclude(enabled=enabled):
-                    cron.switch(enabled=enabled)
-                    cron.save(update_fields=["enabled", "failures", "paused_at", "due_at"])
+                    change = {"enabled": enabled}
+                    patch(cron.pk, change, change)
                     self.note(request, "resume" if enabled else "pause", cron, "Resumed." if enabled else "Paused.")
                     count += 1
         said = f"{'Resumed' if enabled else 'Paused'} {count} cron{'' if count == 1 else 's'}."

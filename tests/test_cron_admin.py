@@ -58,7 +58,7 @@ def test_filters_answer(admin_client: Client, cron: Cron, query: str) -> None:
 def test_pausing_and_resuming(admin_client: Client, cron: Cron) -> None:
     assert "Paused 1 cron." in act(admin_client, "pause_selected", cron)
     cron.refresh_from_db()
-    assert (cron.enabled, cron.due_at) == (False, None)
+    assert (cron.enabled, cron.due_at, cron.payload["enabled"]) == (False, None, False)
     Cron.objects.update(failures=3, paused_at=timezone.now() - timedelta(days=1))
     assert "Resumed 1 cron." in act(admin_client, "resume_selected", cron)
     cron.refresh_from_db()
