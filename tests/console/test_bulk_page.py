@@ -21,7 +21,7 @@ WATCH = """() => {
 }"""
 
 
-def test_many_runs_are_cancelled_run_again_and_found_again(page_of: Open, console: LiveServer) -> None:
+def test_all_that_match_are_cancelled_while_somebody_looks_on(page_of: Open, console: LiveServer) -> None:
     mark = f"bulk{time.time_ns()}"
     body = {"assistant_id": "echo", "input": {"text": "x"}, "metadata": {"mark": mark}, "after_seconds": 3600}
     post(console, "/runs/batch", [body] * MANY)
@@ -32,20 +32,7 @@ def test_many_runs_are_cancelled_run_again_and_found_again(page_of: Open, consol
     expect(viewer.locator("input[type=checkbox]")).to_have_count(0)
 
     page.goto(address)
-    cancel = page.get_by_role("button", name="Cancel", exact=True)
-    expect(cancel).to_be_disabled()
-    page.get_by_label("Choose all runs of this page").check()
-    expect(page.locator("[data-chosen]")).to_have_text("50")
-    shoot(page, "bulk-list")
-    page.get_by_label(f"All {MANY} that match").check()
-    cancel.click()
-    dialog = page.locator("#bulk-cancel")
-    expect(dialog).to_contain_text(f"Asks all {MANY} that match to end")
-    shoot(page, "bulk-dialog")
-    dialog.get_by_label("Reason").fill("enough of them")
-    dialog.get_by_label("Reason").press("Enter")
-    expect(dialog, "Enter does nothing").to_be_visible()
-    page.get_by_role("button", name="Cancel the runs").click()
+    ask_to_cancel_all(page)
     expect(page.get_by_role("heading", name="Cancel runs")).to_be_visible()
     page.evaluate(WATCH)
     viewer.goto(page.url)
@@ -60,7 +47,29 @@ def test_many_runs_are_cancelled_run_again_and_found_again(page_of: Open, consol
     page.get_by_role("link", name=f"mark:{mark}").click()
     expect(page.locator('tbody [data-status="interrupted"]')).to_have_count(50)
 
+
+def ask_to_cancel_all(page: Page) -> None:
+    """In the list: all that match, for a reason. Each question says how many they are."""
+    cancel = page.get_by_role("button", name="Cancel", exact=True)
+    expect(cancel).to_be_disabled()
+    page.get_by_label("Choose all runs of this page").check()
+    expect(page.locator("[data-chosen]")).to_have_text("50")
+    shoot(page, "bulk-list")
+    page.get_by_label(f"All {MANY} that match").check()
+    cancel.click()
+    dialog = page.locator("#bulk-cancel")
+    expect(dialog).to_contain_text(f"Asks all {MANY} that match to end")
+    shoot(page, "bulk-dialog")
+    dialog.get_by_label("Reason").fill("enough of them")
+    dialog.get_by_label("Reason").press("Enter")
+    expect(dialog, "Enter does nothing").to_be_visible()
+    page.get_by_role("button", name="Cancel the runs").click()
+
+
+def test_chosen_runs_are_run_again_and_found_under_a_name(page_of: Open, console: LiveServer) -> None:
+    mark = f"again{time.time_ns()}"
     runs = [ended(console, "boom", {"kind": "value"}, metadata={"again": mark}) for _ in range(3)]
+    page = page_of("operator")
     page.goto(f"/admin/runs/?metadata=again:{mark}")
     for run in runs[:2]:
         page.get_by_label(f"Choose run …{run['run_id'][-12:]}").check()
@@ -75,20 +84,26 @@ def test_many_runs_are_cancelled_run_again_and_found_again(page_of: Open, consol
     retried = [run["metadata"]["retry_of"] for run in found if "retry_of" in run["metadata"]]
     assert sorted(retried) == sorted(run["run_id"] for run in runs[:2])
     page.goto("/admin/runs/bulk/")
-    expect(page.locator("tbody tr")).to_have_count(2)
+    expect(page.locator("tbody tr", has_text="Retry runs from their beginning").first).to_contain_text("operator")
 
     page.goto(f"/admin/runs/?metadata=again:{mark}")
-    page.get_by_role("button", name="Save as a view").click()
-    page.get_by_label("Name").fill("Again and again")
-    page.get_by_label("Show it to everybody").check()
-    page.get_by_role("button", name="Save", exact=True).click()
-    tab = page.get_by_role("navigation", name="Saved views").get_by_role("link", name="Again and again")
-    expect(tab).to_have_attribute("aria-current", "page")
-    shoot(page, "views")
+    keep_for_everybody(page, "Again and again")
+    viewer = page_of("viewer")
     viewer.goto("/admin/runs/")
     viewer.get_by_role("link", name="Again and again").click()
     expect(viewer.locator("tbody tr")).to_have_count(5)
     expect(viewer.get_by_role("button", name="Delete view")).to_have_count(0)
     page.get_by_role("button", name="Delete view").click()
     page.get_by_role("button", name="Delete the view").click()
-    expect(tab).to_have_count(0)
+    expect(page.get_by_role("link", name="Again and again")).to_have_count(0)
+
+
+def keep_for_everybody(page: Page, name: str) -> None:
+    """Save the list's filters under the name; it becomes the current tab."""
+    page.get_by_role("button", name="Save as a view").click()
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Show it to everybody").check()
+    page.get_by_role("button", name="Save", exact=True).click()
+    tab = page.get_by_role("navigation", name="Saved views").get_by_role("link", name=name)
+    expect(tab).to_have_attribute("aria-current", "page")
+    shoot(page, "views")

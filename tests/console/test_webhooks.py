@@ -50,37 +50,11 @@ def test_a_delivery_fails_is_understood_and_is_sent_again(
 ) -> None:
     path, name = "/hook?token=hush", f"On-call {time.time_ns() % 1_000_000}"
     admin, operator, viewer = page_of("admin"), page_of("operator"), page_of("viewer")
-    admin.goto("/admin/webhooks/")
-    admin.get_by_role("link", name="New endpoint").click()
-    admin.get_by_label("URL", exact=True).fill("http://10.0.0.5/hook")
-    admin.get_by_label("Name").fill(name)
-    admin.get_by_label(re.compile("run.success")).check()
-    admin.get_by_role("button", name="Make the endpoint").click()
-    expect(admin.locator(".wf-error")).to_contain_text("private IP range (10.0.0.5)")
-    shoot(admin, "webhooks-refused")
-    admin.get_by_label("URL", exact=True).fill(receiver.script(path, BUSY, Reply()))
-    admin.get_by_role("button", name="Make the endpoint").click()
-    secret = admin.locator("#secret").inner_text()
-    assert SECRET.fullmatch(secret)
-    shoot(admin, "webhooks-secret")
-    admin.get_by_role("link", name="I have copied it").click()
-    expect(admin.locator("h1")).to_contain_text("enabled")
-    assert secret not in admin.content() and "hush" not in admin.content()
-
+    secret = made_by(admin, name, receiver.script(path, BUSY, Reply()))
     operator.goto(admin.url)
     time.sleep(outbox.STALE_SECONDS + 0.2)  # until workers know of the endpoint
     run = ended(console, "echo", {"text": "x"})
-    recent = operator.locator("[data-live-html$=':recent']")
-    expect(recent.locator("tr", has_text=run["run_id"][-12:])).to_contain_text("retrying")
-    shoot(operator, "webhooks-endpoint")
-    recent.get_by_role("link", name="run.success").click()
-    expect(operator.locator("h1")).to_contain_text("retrying")
-    facts = operator.locator("[data-live-html$=':facts']")
-    expect(facts).to_contain_text("bad_status: The receiver failed: it answered 503.")
-    expect(facts).to_contain_text("in 9 min")
-    expect(operator.locator(".wf-try")).to_contain_text("<b>come back later</b>")
-    assert "hush" not in operator.content()
-    shoot(operator, "webhooks-delivery-failed")
+    understood(operator, run["run_id"])
 
     viewer.goto(operator.url)
     expect(viewer.locator(".wf-try")).to_contain_text("webhook-signature: v1,")
@@ -109,6 +83,42 @@ def test_a_delivery_fails_is_understood_and_is_sent_again(
         expect(admin.locator("tbody")).to_contain_text(name)
         shoot(admin, path.strip("/").replace("/", "-"))
     httpx.delete(f"{console.url}/webhooks/endpoints/{admin_id(admin, name)}").raise_for_status()
+
+
+def made_by(admin: Page, name: str, url: str) -> str:
+    """Make an endpoint, which must not lead inside, and see its secret once: returns that."""
+    admin.goto("/admin/webhooks/")
+    admin.get_by_role("link", name="New endpoint").click()
+    admin.get_by_label("URL", exact=True).fill("http://10.0.0.5/hook")
+    admin.get_by_label("Name").fill(name)
+    admin.get_by_label(re.compile("run.success")).check()
+    admin.get_by_role("button", name="Make the endpoint").click()
+    expect(admin.locator(".wf-error")).to_contain_text("private IP range (10.0.0.5)")
+    shoot(admin, "webhooks-refused")
+    admin.get_by_label("URL", exact=True).fill(url)
+    admin.get_by_role("button", name="Make the endpoint").click()
+    secret = admin.locator("#secret").inner_text()
+    assert SECRET.fullmatch(secret)
+    shoot(admin, "webhooks-secret")
+    admin.get_by_role("link", name="I have copied it").click()
+    expect(admin.locator("h1")).to_contain_text("enabled")
+    assert secret not in admin.content() and "hush" not in admin.content()
+    return secret
+
+
+def understood(operator: Page, run_id: str) -> None:
+    """See on the endpoint's page that the run's delivery failed, and on its own page why."""
+    recent = operator.locator("[data-live-html$=':recent']")
+    expect(recent.locator("tr", has_text=run_id[-12:])).to_contain_text("retrying")
+    shoot(operator, "webhooks-endpoint")
+    recent.get_by_role("link", name="run.success").click()
+    expect(operator.locator("h1")).to_contain_text("retrying")
+    facts = operator.locator("[data-live-html$=':facts']")
+    expect(facts).to_contain_text("bad_status: The receiver failed: it answered 503.")
+    expect(facts).to_contain_text("in 9 min")
+    expect(operator.locator(".wf-try")).to_contain_text("<b>come back later</b>")
+    assert "hush" not in operator.content()
+    shoot(operator, "webhooks-delivery-failed")
 
 
 def admin_id(admin: Page, name: str) -> str:
