@@ -16,12 +16,13 @@ from uuid_utils.compat import uuid7
 
 from accounts.audit import person
 from console import bulk
+from console.given import given_of, query_of, reason_of, uuid_of
 from console.live import Topic, polled
 from console.models import BulkAction, BulkState, Verb
 from console.pages import Crumb, Page, show
 from console.paging import PAGE, sheet
 from console.roles import needs, role_of
-from console.run_filters import NAMES, Filters, given_of, query_of
+from console.run_filters import NAMES, Filters
 
 MOST_CHOSEN = 4 * PAGE
 ORDER = ("-asked_at", "-action_id")
@@ -62,7 +63,7 @@ def begin(request: HttpRequest) -> HttpResponse:
         return _back(request)
     if role_of(request.user) < (least := bulk.NEEDS[asked.verb]):
         raise PermissionDenied(f"This needs the role {least}.")
-    action = bulk.begin(_id(request.POST.get("id", "")) or uuid7(), person(request), asked)
+    action = bulk.begin(uuid_of(request.POST.get("id", "")) or uuid7(), person(request), asked)
     return redirect("console:bulk-action", action.pk)
 
 
@@ -75,14 +76,14 @@ def _asked(form: QueryDict) -> bulk.Asked:
     if verb == Verb.DELETE and form.get("typed", "").strip() != "delete":
         raise Unclear("Nothing was deleted: type “delete” to go on.")
     filters = Filters(given_of(form, NAMES))
-    reason = form.get(f"{named}-reason", "").strip()[:500]
+    reason = reason_of(form, f"{named}-reason")
     return bulk.Asked(Verb(verb), _chosen(form, filters), filters, reason)
 
 
 def _chosen(form: QueryDict, filters: Filters) -> list[UUID] | None:
     """The ids; None for all that the filters find. Raises Unclear."""
     if form.get("which") != "all":
-        chosen = [run_id for text in form.getlist("run")[:MOST_CHOSEN] if (run_id := _id(text))]
+        chosen = [run_id for text in form.getlist("run")[:MOST_CHOSEN] if (run_id := uuid_of(text))]
         if not chosen:
             raise Unclear("Choose the runs first.")
         return chosen
@@ -91,13 +92,6 @@ def _chosen(form: QueryDict, filters: Filters) -> list[UUID] | None:
         # Left out, as the list does, they would find more than was meant.
         raise Unclear(f"Nothing was done: {filters.problems[0]}.")
     return None
-
-
-def _id(text: str) -> UUID | None:
-    try:
-        return UUID(text)
-    except ValueError:
-        return None
 
 
 def _back(request: HttpRequest) -> HttpResponse:
@@ -207,7 +201,7 @@ def _panel(progress: Progress) -> str:
 
 
 def _look(key: str) -> dict[str, Any]:
-    action = BulkAction.objects.filter(pk=key).first() if _id(key) else None
+    action = BulkAction.objects.filter(pk=key).first() if uuid_of(key) else None
     if action is None:
         return {"over": True}
     progress = Progress(action)

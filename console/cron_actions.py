@@ -18,6 +18,7 @@ from accounts.audit import record
 from config.errors import Invalid, first_problem
 from config.rest import check
 from console.crons import NEXT, Slot, crumbs_of, found_cron, zone_of
+from console.given import reason_of
 from console.pages import Page, show
 from console.roles import needs
 from crons.changes import patch
@@ -71,7 +72,7 @@ def _switch(request: HttpRequest, cron: Cron, *, enabled: bool) -> HttpResponse:
             cron,
             before={"enabled": cron.enabled, "failures": failures},
             after={"enabled": patched.enabled},
-            reason=_reason(request),
+            reason=reason_of(request.POST),
         )
     messages.success(
         request, "It fires again by its timetable." if enabled else "It is paused until somebody resumes it."
@@ -85,14 +86,10 @@ def delete(request: HttpRequest, cron_id: UUID) -> HttpResponse:
     """Delete the cron; its runs go on."""
     cron = found_cron(cron_id)
     with transaction.atomic():
-        record(request, "delete", cron, before=_said(cron), reason=_reason(request))
+        record(request, "delete", cron, before=_said(cron), reason=reason_of(request.POST))
         cron.delete()
     messages.success(request, f"Cron {cron_id} is deleted.")
     return redirect("console:crons")
-
-
-def _reason(request: HttpRequest) -> str:
-    return request.POST.get("reason", "").strip()[:500]
 
 
 def _said(cron: Cron) -> dict[str, Any]:
@@ -210,7 +207,7 @@ def _save(request: HttpRequest, cron: Cron, wanted: Wanted) -> None:
             cron,
             before={name: before[name] for name in changed},
             after={name: after[name] for name in changed},
-            reason=_reason(request),
+            reason=reason_of(request.POST),
         )
     messages.success(request, "Saved: it fires by the new timetable.")
 

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 
 from django.db import connection
 from django.db.models import F
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.views.decorators.http import require_GET
@@ -21,6 +21,7 @@ from rest_framework.exceptions import APIException
 
 from config.errors import first_problem
 from console.crons import filters, matching
+from console.given import query_of
 from console.pages import Crumb, Page, show
 from console.roles import needs
 from console.templatetags.console import tone_of
@@ -193,9 +194,8 @@ class Asked:
 
     def url(self, day: date, *, alone: bool) -> str:
         """Of another day, with the same zone and filters."""
-        query = QueryDict(mutable=True)
-        query.update(self.given | {"zone": self.zone.key, "day": day.isoformat()} | ({"span": "day"} if alone else {}))
-        return f"?{query.urlencode()}"
+        span = {"span": "day"} if alone else {}
+        return f"?{query_of(self.given | {'zone': self.zone.key, 'day': day.isoformat()} | span)}"
 
     def cell(self, moment: datetime) -> Cell:
         """Where on the calendar a moment is."""

@@ -15,10 +15,10 @@ from rest_framework.exceptions import APIException
 
 from config.admin import id_starts_with
 from config.words import span
+from console.given import given_of, query_of, uuid_of
 from console.pages import Crumb, Page, show
 from console.paging import sheet
 from console.roles import needs
-from console.run_filters import query_of
 from console.snippets import cron_snippets
 from crons.firing import KEPT_DAYS
 from crons.models import Cron, CronQuerySet, Firing
@@ -163,13 +163,13 @@ def page(request: HttpRequest) -> HttpResponse:
         given=given,
         states=STATES,
         query=query_of(given),
+        searched=f"Names and texts are looked for in the newest {WINDOW:,} crons.",
     )
 
 
 def filters(request: HttpRequest) -> dict[str, str]:
     """What the request narrows the crons to, blank ones left out."""
-    names = ("assistant", "state", "text")
-    return {name: text for name in names if (text := request.GET.get(name, "").replace("\0", "").strip())}
+    return given_of(request.GET, ("assistant", "state", "text"))
 
 
 def matching(given: dict[str, str], now: datetime) -> CronQuerySet:
@@ -194,10 +194,8 @@ def matching(given: dict[str, str], now: datetime) -> CronQuerySet:
 
 
 def _assistant(text: str) -> Q:
-    try:
-        return Q(assistant_id=UUID(text))
-    except ValueError:
-        return Q(assistant__name__icontains=text)
+    pk = uuid_of(text)
+    return Q(assistant_id=pk) if pk else Q(assistant__name__icontains=text)
 
 
 def last_firings(crons: Sequence[Cron]) -> dict[UUID, Fired]:

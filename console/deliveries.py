@@ -25,6 +25,7 @@ from console import failures
 from console.dashboard import Tile, count
 from console.endpoint_figures import outbox
 from console.endpoint_forms import RedeliverAllForm
+from console.given import given_of, uuid_of
 from console.live import Topic, polled
 from console.pages import Crumb, Page, show
 from console.paging import sheet
@@ -160,13 +161,12 @@ class Filters:
         return found
 
     def _uuid(self, name: str) -> UUID | None:
-        try:
-            return UUID(self.given[name]) if name in self.given else None
-        except ValueError:
-            problem = f"{name.title()}: “{self.given[name]}” is no id"
-            if problem not in self.problems:
-                self.problems.append(problem)
+        if name not in self.given:
             return None
+        found, problem = uuid_of(self.given[name]), f"{name.title()}: “{self.given[name]}” is no id"
+        if found is None and problem not in self.problems:
+            self.problems.append(problem)
+        return found
 
 
 NAMES = ("status", "endpoint", "event", "run", "failure", "period")
@@ -177,7 +177,7 @@ NAMES = ("status", "endpoint", "event", "run", "failure", "period")
 def page(request: HttpRequest) -> HttpResponse:
     """/admin/webhooks/deliveries/"""
     now = timezone.now()
-    filters = Filters({name: text for name in NAMES if (text := request.GET.get(name, "").strip())})
+    filters = Filters(given_of(request.GET, NAMES))
     found = sheet(request, _listed(filters.rows(now)), ORDER)
     offered = WebhookEndpoint.objects.order_by("description", "url").only("description", "url")[: endpoints.MOST]
     chosen = filters.given.get("endpoint")

@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_GET
@@ -16,6 +15,7 @@ from assistants.graphs import default_assistant_ids
 from assistants.models import Assistant, AssistantVersion
 from config import loop
 from console.drawing import Drawing
+from console.given import uuid_of
 from console.interrupts import Field, fields_of, sample_of
 from console.pages import Page, show
 from console.roles import needs
@@ -94,22 +94,15 @@ def page(request: HttpRequest) -> HttpResponse:
         input=input_of(schemas.get("input_schema")),
         choice=_choice(find, [first, second]),
         find=find,
-        thread=_identifier(request.GET.get("thread")),
+        thread=uuid_of(request.GET.get("thread")),
         modes=[(mode, mode in FIRST_MODES) for mode in sorted(STREAM_MODES, key=lambda mode: mode not in FIRST_MODES)],
         strategies=MultitaskStrategy.values,
         durabilities=DURABILITIES,
     )
 
 
-def _identifier(text: str | None) -> UUID | None:
-    try:
-        return UUID(text or "")
-    except ValueError:
-        return None
-
-
 def _assistant(text: str | None) -> Assistant | None:
-    pk = _identifier(text)
+    pk = uuid_of(text)
     return Assistant.objects.filter(pk=pk).first() if pk else None
 
 

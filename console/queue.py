@@ -18,6 +18,7 @@ from accounts.audit import record
 from console import figures
 from console import workers as up
 from console.dashboard import Tile, count, queue_tiles
+from console.given import reason_of
 from console.live import Topic, polled
 from console.pages import Crumb, Page, show
 from console.roles import needs
@@ -91,7 +92,7 @@ def worker(request: HttpRequest, name: str) -> HttpResponse:
 @needs("operator")
 def order_worker(request: HttpRequest, name: str) -> HttpResponse:
     """POST /admin/queue/workers/<name>/order/: `order` is quiet or go."""
-    quiet, reason = request.POST.get("order") == "quiet", request.POST.get("reason", "").strip()[:500]
+    quiet, reason = request.POST.get("order") == "quiet", reason_of(request.POST)
     try:
         presence.order(name, quiet=quiet)
     except RedisError:
@@ -110,7 +111,7 @@ def order_worker(request: HttpRequest, name: str) -> HttpResponse:
 @needs("operator")
 def pause(request: HttpRequest) -> HttpResponse:
     """POST /admin/queue/pause/"""
-    reason = request.POST.get("reason", "").strip()[:500]
+    reason = reason_of(request.POST)
     with transaction.atomic():
         if pausing.pause(request.user.get_username(), reason):
             record(request, "pause", QUEUE, reason=reason)

@@ -3,7 +3,7 @@ at the newest WINDOW of them, and the page says so.
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from math import isnan, nan
@@ -15,6 +15,7 @@ from django.db.models.fields.json import KT
 from django.http import QueryDict
 
 from assistants.models import Assistant
+from console.given import given_of, uuid_of
 from runs.models import Run, RunQuerySet, RunStatus
 
 WINDOW = 20_000
@@ -113,11 +114,10 @@ class Filters:
         return ""
 
     def _uuid(self, name: str) -> UUID | None:
-        try:
-            return UUID(self.given[name])
-        except ValueError:
+        found = uuid_of(self.given[name])
+        if found is None:
             self._cannot(name, "is no id")
-            return None
+        return found
 
     def _number(self, name: str) -> float:
         try:
@@ -145,15 +145,3 @@ class Filters:
         problem = f"{name.title()}: “{self.given[name]}” {why}"
         if problem not in self.problems:
             self.problems.append(problem)
-
-
-def given_of(query: Mapping[str, Any], names: Iterable[str]) -> dict[str, str]:
-    """What is set of the named parameters, blank ones left out."""
-    return {name: text for name in names if (text := str(query.get(name, "")).replace("\0", "").strip())}
-
-
-def query_of(given: dict[str, str]) -> str:
-    """The filters as a query string without its question mark."""
-    query = QueryDict(mutable=True)
-    query.update(given)
-    return query.urlencode()

@@ -26,6 +26,7 @@ from config.database import in_thread
 from console.deliveries import of_run
 from console.difference import difference
 from console.drawing import Drawing, draw
+from console.given import reason_of
 from console.live import LOOK_SECONDS, Topic
 from console.pages import Crumb, Page, show
 from console.roles import needs
@@ -228,7 +229,7 @@ def cancel(request: HttpRequest, run_id: UUID) -> HttpResponse:
     run = found_run(run_id)
     action = CancelAction.ROLLBACK if request.POST.get("action") == "rollback" else CancelAction.INTERRUPT
     try:
-        end(request, run, action, request.POST.get("reason", "").strip()[:500])
+        end(request, run, action, reason_of(request.POST))
         messages.success(request, "The run was asked to end.")
     except APIException as error:
         messages.error(request, str(error.detail))
@@ -253,9 +254,7 @@ def retry(request: HttpRequest, run_id: UUID) -> HttpResponse:
     try:
         with transaction.atomic():
             new = retried(run, from_beginning=request.POST.get("start") == "beginning")
-            record(
-                request, "retry", run, after={"run_id": str(new.run_id)}, reason=request.POST.get("reason", "")[:500]
-            )
+            record(request, "retry", run, after={"run_id": str(new.run_id)}, reason=reason_of(request.POST))
     except APIException as error:
         messages.error(request, str(error.detail))
         return _back(run)

@@ -11,10 +11,11 @@ from uuid_utils.compat import uuid7
 
 from assistants.models import Assistant
 from console import saved
+from console.given import query_of
 from console.pages import Page, show
 from console.paging import Sheet, sheet
 from console.roles import Role, needs, role_of
-from console.run_filters import ORDER, PERIODS, SOURCES, WINDOW, Filters, query_of
+from console.run_filters import ORDER, PERIODS, SOURCES, WINDOW, Filters
 from runs.models import Run, RunQuerySet, RunStatus
 
 GRAPHS = 200  # offered to choose from

@@ -11,9 +11,10 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.views.decorators.http import require_POST
 
+from console.given import given_of, query_of
 from console.models import SavedView
 from console.roles import Role, needs, role_of
-from console.run_filters import NAMES, given_of, query_of
+from console.run_filters import NAMES
 
 MOST = 30  # a list and person, and shown
 LONGEST = 40  # characters of a name

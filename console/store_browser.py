@@ -20,6 +20,7 @@ from rest_framework.exceptions import APIException
 from accounts.audit import record
 from accounts.models import Tenant
 from config import loop
+from console.given import reason_of
 from console.pages import Crumb, Page, show
 from console.roles import needs
 from store import quota
@@ -176,7 +177,7 @@ def delete(request: HttpRequest) -> HttpResponse:
 def _record(request: HttpRequest, action: str, place: Place) -> None:
     """Which item it was; values stay in the store, where they may be encrypted."""
     where = {"tenant": place.tenant, "namespace": list(place.namespace), "key": place.key}
-    reason = request.POST.get("reason", "").strip()[:500]
+    reason = reason_of(request.POST)
     record(request, action, ("store.item", f"{place.path}/{place.key}"), after=where, reason=reason)
 
 

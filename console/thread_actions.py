@@ -15,6 +15,7 @@ from rest_framework.exceptions import APIException
 from accounts.audit import record
 from accounts.callers import ANONYMOUS, Caller
 from config.rest import check
+from console.given import reason_of
 from console.inbox import last_run
 from console.roles import needs
 from console.run_page import creator_of, thread_config
@@ -131,7 +132,7 @@ def delete(request: HttpRequest, thread_id: UUID) -> HttpResponse:
     """Delete the thread with its runs and checkpoints."""
     thread = found_thread(thread_id)
     with transaction.atomic():
-        record(request, "delete", thread, reason=request.POST.get("reason", "")[:500])
+        record(request, "delete", thread, reason=reason_of(request.POST))
         delete_threads([thread.pk])
     messages.success(request, f"Thread {thread.pk} is deleted.")
     return redirect("console:threads")

@@ -15,11 +15,12 @@ from django.views.decorators.http import require_GET
 from assistants.models import Assistant
 from config import dialect, loop
 from console.difference import difference
+from console.given import given_of
 from console.pages import Crumb, Page, show
 from console.paging import sheet
 from console.rail import Step, parent_of, rail
 from console.roles import needs
-from console.run_filters import PAIR, given_of
+from console.run_filters import PAIR
 from console.run_page import thread_config
 from console.saved import LISTS, views
 from runs.models import Run

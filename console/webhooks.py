@@ -26,6 +26,7 @@ from console.dashboard import Tile
 from console.deliveries import OFFERED, outbox_tiles, recent_of
 from console.endpoint_figures import COUNTED, EndpointDay
 from console.endpoint_forms import EndpointForm, RedeliverForm, RotateForm
+from console.given import reason_of, uuid_of
 from console.live import Topic, polled
 from console.pages import Crumb, Page, show
 from console.paging import sheet
@@ -197,7 +198,7 @@ def _tiles(row: EndpointRow) -> dict[str, Tile]:
 def create(request: HttpRequest) -> HttpResponse:
     """/admin/webhooks/new/: the form, and after it the secret, this once."""
     form = EndpointForm(request.POST or None)
-    made = _id_of(request.POST.get("endpoint_id", ""))
+    made = uuid_of(request.POST.get("endpoint_id")) or uuid7()  # of the form, so that sent twice it makes one
     if WebhookEndpoint.objects.filter(pk=made).exists():  # the form was sent twice
         messages.warning(request, "This endpoint was made already. Its secret was shown then, and is not again.")
         return redirect("console:endpoint", made)
@@ -210,14 +211,6 @@ def create(request: HttpRequest) -> HttpResponse:
         except APIException as refused:
             form.add_error(None, str(refused.detail))
     return _form_shown(request, form, Page("New endpoint", _above()), endpoint_id=made)
-
-
-def _id_of(text: str) -> UUID:
-    """The id a form gives what it makes, so that sent twice it makes one."""
-    try:
-        return UUID(text)
-    except ValueError:
-        return uuid7()
 
 
 @require_http_methods(["GET", "POST"])
@@ -298,7 +291,7 @@ def switch(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     if endpoint.enabled != on:
         with transaction.atomic():
             endpoints.change_endpoint(endpoint, {"enabled": on})
-            reason = request.POST.get("reason", "").strip()[:500]
+            reason = reason_of(request.POST)
             record(request, "enable" if on else "disable", endpoint, reason=reason)
     said = "It hears of runs that end from now on." if on else "Nothing is sent to it; what waited has failed."
     messages.success(request, said)
@@ -312,7 +305,7 @@ def delete(request: HttpRequest, endpoint_id: UUID) -> HttpResponse:
     endpoint = _endpoint(endpoint_id)
     with transaction.atomic():
         before = {"url": masked_url(endpoint.url), "description": endpoint.description}
-        record(request, "delete", endpoint, before=before, reason=request.POST.get("reason", "").strip()[:500])
+        record(request, "delete", endpoint, before=before, reason=reason_of(request.POST))
         endpoint.delete()
     messages.success(request, "The endpoint and its deliveries are deleted.")
     return redirect("console:webhooks")
