@@ -4,6 +4,7 @@ Source: contract/platform.md 11.9.
 """
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import orjson
@@ -22,18 +23,20 @@ Json = dict[str, Any]
 
 async def events_of(turn: Turn, view: View) -> AsyncIterator[list[Json]]:
     """The turn's events behind the first, those that came together at once; an empty list now and then."""
-    growing, answer, gap = _Growing(turn), following.Answer(), False
+    growing, answer, lost = _Growing(turn), following.Answer(), False
     try:
         async for parts in view.parts():
             for part in parts:
                 answer.take(part)
             yield [event for part in parts for event in growing.take(part)]
-    except following.EventsLost as lost:
-        answer, gap = following.Answer(), lost.gap
+    except following.EventsLost:
+        answer, lost = following.Answer(), True
     left = answer.document()
     if left is None:
-        left = await in_thread(following.thread_answer, view.thread_id, gap=gap)
-    yield await in_thread(_last_events, turn, left)
+        async for left in following.asked(partial(following.thread_answer, view.thread_id, lost=lost)):
+            if left is None:
+                yield []
+    yield await in_thread(_last_events, turn, left or b"{}")
 
 
 class _Growing:

@@ -3,8 +3,10 @@
 Source: contract/streaming.md 3.3 and 3.4, contract/core.md 5.7.
 """
 
-from collections.abc import AsyncIterator
-from typing import Any
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any, TypeVar
 from uuid import UUID
 
 import orjson
@@ -12,6 +14,8 @@ from django.conf import settings
 from redis.exceptions import RedisError
 
 from config import dialect
+from config.database import in_thread
+from config.errors import UNAVAILABLE
 from events import log
 from events.log import Part
 from runs import lookout
@@ -19,6 +23,7 @@ from runs.envelopes import is_envelope
 from runs.models import IN_FLIGHT, Run, RunStatus
 from threads.models import Thread, ThreadStatus
 
+T = TypeVar("T")
 LOST = {"error": "EventsLost", "message": "Events of this run were lost before they could be shown."}
 BEHIND = {
     "error": "EventsLost",
@@ -97,6 +102,25 @@ class _Reading:
         return not self.lost
 
 
+async def asked(question: Callable[[], T]) -> AsyncIterator[T | None]:
+    """What PostgreSQL answers at a stream's end; before that None, once a second while it is away.
+
+    Raises what the question raises, of an outage after AWAY_SECONDS.
+    """
+    until = time.monotonic() + log.AWAY_SECONDS
+    while True:
+        try:
+            answer = await in_thread(question)
+        except UNAVAILABLE:
+            if time.monotonic() >= until:
+                raise
+            await asyncio.sleep(1.0)
+            yield None
+        else:
+            yield answer
+            return
+
+
 def ending(run_id: UUID, *, gap: bool) -> list[tuple[str, bytes]]:
     """What is shown in place of parts that are lost: event names and data. The run's status and what it left."""
     run = Run.objects.filter(run_id=run_id).select_related("thread").first()
@@ -152,14 +176,14 @@ class Answer:
         return self.values
 
 
-def thread_answer(thread_id: UUID, *, gap: bool = False) -> bytes:
+def thread_answer(thread_id: UUID, *, lost: bool = False) -> bytes:
     """What `wait` and `join` answer when the stream did not say: what the thread's row holds.
 
-    `gap` says that the stream would have said, and that its events are lost.
+    `lost` says that the stream has not told the run's end: of a run that left no thread nobody knows it then.
     """
     thread = Thread.objects.filter(thread_id=thread_id).first()
     if thread is None:
-        return dialect.dumps({"__error__": LOST} if gap else {})
+        return dialect.dumps({"__error__": LOST} if lost else {})
     if thread.status == ThreadStatus.ERROR:
         return dialect.dumps({"__error__": thread.error})
     if thread.status == ThreadStatus.INTERRUPTED and thread.interrupts:

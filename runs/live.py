@@ -303,8 +303,8 @@ async def _chunks(view: View) -> AsyncIterator[bytes]:
         finished = True
     except following.EventsLost as lost:
         finished = True
-        for event, data in await in_thread(following.ending, view.run_id, gap=lost.gap):
-            yield sse.frame(event, data)
+        async for ending in following.asked(partial(following.ending, view.run_id, gap=lost.gap)):
+            yield b"".join(sse.frame(event, data) for event, data in ending or ())
     finally:
         if not finished:
             _disconnected(view)
@@ -312,7 +312,7 @@ async def _chunks(view: View) -> AsyncIterator[bytes]:
 
 async def document(view: View, *, fall_back: bool = True) -> AsyncIterator[bytes]:
     """KEEP_ALIVE now and then while the run goes on, then one JSON document: what it came to."""
-    finished, answer, pulse, gap = False, following.Answer(), sse.Pulse(), False
+    finished, answer, pulse, lost = False, following.Answer(), sse.Pulse(), False
     try:
         try:
             async for parts in view.parts() if view.live else _nothing():
@@ -320,13 +320,15 @@ async def document(view: View, *, fall_back: bool = True) -> AsyncIterator[bytes
                     answer.take(part)
                 if pulse.due():
                     yield KEEP_ALIVE
-        except following.EventsLost as lost:
-            answer, gap, fall_back = following.Answer(), lost.gap, True
+        except following.EventsLost:
+            answer, lost, fall_back = following.Answer(), True, True
         found = answer.document()
-        if found is None:
-            found = await in_thread(following.thread_answer, view.thread_id, gap=gap) if fall_back else b"{}"
+        if found is None and fall_back:
+            async for found in following.asked(partial(following.thread_answer, view.thread_id, lost=lost)):
+                if found is None and pulse.due():
+                    yield KEEP_ALIVE
         finished = True
-        yield found
+        yield found or b"{}"
     finally:
         if not finished:
             _disconnected(view)

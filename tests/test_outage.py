@@ -21,7 +21,8 @@ from langgraph_sdk.errors import InternalServerError
 
 from config import embedded, processes
 from tests import services, wire
-from tests.conftest import LiveServer, live_server, wait_until_up
+from tests.conftest import LiveServer, free_port, live_server, wait_until_up
+from tests.proxy import Mode, Proxy, before_redis
 from tests.receiver import receiving
 
 pytestmark = pytest.mark.timeout(180)
@@ -167,6 +168,40 @@ async def test_a_replay_goes_on_where_redis_fell_silent(
         # Five seconds to ask where the log ends, five to begin to read it.
         await asyncio.sleep(11)
     assert (await again).text.replace(": heartbeat\r\n\r\n", "") == told
+
+
+@pytest.fixture
+def aside(redis: Service, alone: LiveServer, tmp_path: Path) -> Iterator[tuple[Proxy, str]]:
+    """A web process that reaches Redis through a proxy, and its address."""
+    port = free_port()
+    with before_redis(redis.server.uri) as (proxy, uri):
+        environment = {**alone.environment, "REDIS_URI_CUSTOM": uri}
+        other = LiveServer(f"http://127.0.0.1:{port}", environment, tmp_path / "log")
+        other.start("web", "web", f"--port={port}")
+        try:
+            wait_until_up(other)
+            yield proxy, other.url
+        finally:
+            other.stop()
+
+
+async def test_who_follows_or_waits_misses_nothing_though_redis_was_out_of_reach_when_the_run_ended(
+    aside: tuple[Proxy, str], client: LangGraphClient
+) -> None:
+    proxy, url = aside
+    thread_id = await wire.new_thread(client)
+    body = {"assistant_id": "slow_job", "input": {"steps": 6, "seconds": 0.5}, "stream_mode": ["custom"]}
+    async with httpx.AsyncClient(base_url=url, timeout=60) as far:
+        following = asyncio.create_task(wire.stream(far, f"/threads/{thread_id}/runs/stream", body))
+        waiting = asyncio.create_task(far.post("/runs/wait", json={**body, "stream_mode": ["values"]}))
+        await asyncio.sleep(1.5)
+        # The runs end meanwhile, and the rows say so: twice looked at, that is enough where a log has lost its end.
+        with proxy.being(Mode.HALF_OPEN):
+            await asyncio.sleep(10)
+        found, answer = await following, await waiting
+    assert found.names == ["metadata"] + ["custom"] * 6
+    assert [told["count"] for told in found.data("custom")] == [1, 2, 3, 4, 5, 6]
+    assert answer.json()["count"] == 6
 
 
 async def test_a_run_that_is_executing_while_redis_restarts_ends_with_success(
