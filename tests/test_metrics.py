@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ import pytest
 from langgraph_sdk import get_client
 from prometheus_client.parser import text_string_to_metric_families
 
+from config.metrics import HOST
 from tests.conftest import LiveServer, live_server
 from tests.webs import another_web
 
@@ -172,6 +174,16 @@ async def test_a_second_web_process_tells_what_the_first_has_counted(counting: L
         counted = value(counting.url, "http_requests_total", **labels)
     # Its counters outlive it.
     assert value(counting.url, "http_requests_total", **labels) == counted
+
+
+def test_a_process_that_has_just_made_its_file_hides_no_others(counting: LiveServer) -> None:
+    name = f"counter_{HOST}-{os.getpid()}.db"
+    file = Path(counting.environment["WEFT_STATE_DIR"]) / "metrics" / name
+    file.touch()
+    try:
+        assert value(counting.url, "workers_max") > 0
+    finally:
+        file.unlink()
 
 
 async def test_counters_survive_a_killed_worker_and_its_slots_do_not(counting: LiveServer) -> None:
