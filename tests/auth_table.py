@@ -132,8 +132,9 @@ ROWS = [
     Row("GET", "/threads/{thread}/runs/{run}/stream", (READ,)),
     Row("POST", "/threads/{spent}/runs/{waiting}/cancel", ("threads:update",), spends=True),
     Row("GET", "/threads/{thread}/stream", (READ,)),
-    Row("POST", "/runs/stream", (RUN,), ECHO, OWN),
+    # Before those that give the caller runs of his own, which it may cancel.
     Row("POST", "/runs/cancel", ("threads:update",), {"status": "all"}, spends=True),
+    Row("POST", "/runs/stream", (RUN,), ECHO, OWN),
     Row("POST", "/runs/cancel", ("threads:update",), {"thread_id": "{spent}", "run_ids": ["{waiting}"]}, spends=True),
     Row("POST", "/runs/wait", (RUN,), ECHO, OWN),
     Row("POST", "/runs", (RUN,), ECHO, OWN),

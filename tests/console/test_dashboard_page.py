@@ -121,13 +121,20 @@ def test_a_page_says_that_the_server_is_away_and_finds_it_again(
 ) -> None:
     with browser.new_context(base_url=console.url) as context:
         context.add_cookies([{"name": "sessionid", "value": session_keys["viewer"], "url": console.url}])
-        page = context.new_page()
+        page, told = context.new_page(), list[str | bytes]()
+        page.on("websocket", lambda socket: socket.on("framereceived", lambda frame: told.append(frame)))
         page.goto("/admin/")
         dot = page.locator("[data-livedot]")
         expect(dot).to_have_attribute("data-state", "live", timeout=10_000)
+        deadline = time.monotonic() + 10
+        while not any('"topic":"dashboard"' in str(frame) for frame in told):
+            assert time.monotonic() < deadline
+            page.wait_for_timeout(50)
         console.processes["web"].terminate()
-        expect(dot).to_have_text(re.compile("Reconnecting, data from"), timeout=20_000)
-        console.processes["web"].wait(20)
-        console.start("web", "web", f"--port={console.url.rpartition(':')[2]}")
-        wait_until_up(console)
+        try:
+            expect(dot).to_have_text(re.compile("Reconnecting, data from"), timeout=20_000)
+        finally:
+            console.processes["web"].wait(20)
+            console.start("web", "web", f"--port={console.url.rpartition(':')[2]}")
+            wait_until_up(console)
         expect(dot).to_have_attribute("data-state", "live", timeout=30_000)
