@@ -11,6 +11,7 @@ import orjson
 from tests.conftest import LiveServer
 
 ALICE, BOB, CAROL, DAVE = "alice", "bob", "carol", "dave"  # carol and dave are of tenant acme, the others of none
+MALLORY, TRUDY = "mallory", "trudy"  # of no tenant and of acme, for one module: they own nothing when it begins
 NOTHING = "alice/nothing"  # alice, with a permission for nothing at all
 
 

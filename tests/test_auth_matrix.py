@@ -16,7 +16,7 @@ import pytest
 from accounts.authorizer import ACTIONS
 from tests.auth_table import ABSENT, MARK, ROWS, Row, look_at, make_world, routes
 from tests.conftest import ROOT, LiveServer, live_server
-from tests.people import ALICE, BOB, CAROL, DAVE, NOTHING, client_of
+from tests.people import ALICE, DAVE, MALLORY, NOTHING, TRUDY, client_of
 
 DEFAULT = str(uuid5(UUID("6ba7b821-9dad-11d1-80b4-00c04fd430c8"), "echo"))
 PAIRS = [f"{resource}:{action}" for resource, actions in ACTIONS.items() for action in actions]
@@ -99,7 +99,7 @@ def test_the_table_knows_what_scopes_there_are() -> None:
 
 
 def test_nobody_sees_or_changes_what_another_owns(owned: LiveServer, capsys: pytest.CaptureFixture[str]) -> None:
-    callers = {"stranger": BOB, "other tenant": CAROL, "without permission": NOTHING, "nobody": None}
+    callers = {"stranger": MALLORY, "other tenant": TRUDY, "without permission": NOTHING, "nobody": None}
     wrong, count = [], 0
     with client_of(owned, ALICE) as alice:
         world = make_world(alice)

@@ -12,8 +12,8 @@ from starlette.authentication import AuthenticationError
 from config import dialect
 
 auth = Auth()
-TENANTS = {"carol": "acme", "dave": "acme", "erin": "umbrella.example"}
-KNOWN = {"alice", "bob", *TENANTS}
+TENANTS = {"carol": "acme", "dave": "acme", "erin": "umbrella.example", "trudy": "acme"}
+KNOWN = {"alice", "bob", "mallory", *TENANTS}
 
 
 class Person:
