@@ -26,8 +26,10 @@ from psycopg.conninfo import make_conninfo
 
 from accounts.callers import SCOPE_KEY, UNBOUND
 from config import loop
+from config.project import project
 from events import connection as redis_connection
 from store import opening
+from tests import projects
 from threads import checkpointer
 
 # A pool that grows draws a jitter in a thread of its own. Hypothesis takes that for a strategy that draws from the
@@ -164,6 +166,15 @@ def _pools_closed_before_their_database(request: pytest.FixtureRequest) -> Itera
     loop.run(checkpointer.close())
     loop.run(opening.close())
     loop.run(redis_connection.close())
+
+
+@pytest.fixture(autouse=True)
+def _no_project_outlives_its_test() -> Iterator[None]:
+    """What a test had this process read of a project of its own is not what the next one is served."""
+    before = project()
+    yield
+    if not project.cache_info().currsize or project() is not before:
+        projects.forget()
 
 
 @pytest.fixture(scope="session")

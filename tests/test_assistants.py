@@ -500,9 +500,7 @@ def project_file(tmp_path: Path, settings: Any) -> Any:
         project.cache_clear()
         headers._passes.cache_clear()
 
-    yield write
-    project.cache_clear()
-    headers._passes.cache_clear()
+    return write
 
 
 def test_by_default_only_tracing_headers_reach_a_graph() -> None:

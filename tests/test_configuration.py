@@ -28,12 +28,11 @@ from langgraph.graph import MessagesState, StateGraph
 
 
 @pytest.fixture
-def folder(tmp_path: Path, settings) -> Iterator[Path]:
+def folder(tmp_path: Path, settings) -> Path:
     """A place for a langgraph.json, which the project is read from."""
     settings.LANGGRAPH_CONFIG_FILE = tmp_path / "langgraph.json"
     project.cache_clear()
-    yield tmp_path
-    project.cache_clear()
+    return tmp_path
 
 
 def write(folder: Path, **sections: Any) -> None:

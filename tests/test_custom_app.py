@@ -12,13 +12,13 @@ import httpx
 import pytest
 from langgraph.store.memory import InMemoryStore
 
-from accounts import custom
 from accounts.authentication import authenticated
 from accounts.callers import SCOPE_KEY, acting
-from config import custom_app, dialect, http
+from config import dialect, http
 from config.custom_app import CustomApp
 from config.loopback import Transport
-from config.project import ProjectError, project
+from config.project import ProjectError
+from tests.projects import forget
 
 APP = """
 from contextlib import asynccontextmanager
@@ -142,14 +142,7 @@ def running(tmp_path: Path, settings) -> Any:
         finally:
             await app.stop()
 
-    yield start
-    forget()
-
-
-def forget() -> None:
-    project.cache_clear()
-    custom_app.load.cache_clear()
-    custom.custom_auth.cache_clear()
+    return start
 
 
 async def store() -> InMemoryStore:

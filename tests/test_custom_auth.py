@@ -16,9 +16,10 @@ from accounts import custom
 from accounts.authorizer import warn_of_uncovered
 from accounts.callers import StudioUser, User, user_from
 from accounts.custom import CustomAuth, user_of
-from config.project import ProjectError, project
+from config.project import ProjectError
 from tests.conftest import LiveServer, live_server
 from tests.people import ALICE, BOB, NOTHING, asked, client_of, headers_of, pairs
+from tests.projects import forget
 
 
 @pytest.fixture
@@ -304,14 +305,9 @@ def test_an_unusable_auth_object_is_one_sentence(settings: Any, tmp_path: Path, 
     settings.LANGGRAPH_CONFIG_FILE = tmp_path / "langgraph.json"
     document = {"graphs": {"g": "./g.py:g"}, "auth": {"path": "./auth.py:auth"}}
     settings.LANGGRAPH_CONFIG_FILE.write_text(json.dumps(document))
-    project.cache_clear()
-    custom.custom_auth.cache_clear()
-    try:
-        with pytest.raises(ProjectError, match=sentence):
-            custom.custom_auth()
-    finally:
-        project.cache_clear()
-        custom.custom_auth.cache_clear()
+    forget()
+    with pytest.raises(ProjectError, match=sentence):
+        custom.custom_auth()
 
 
 # --- 6.5 ------------------------------------------------------------------------------------------------------------

@@ -21,10 +21,11 @@ from psycopg.conninfo import make_conninfo
 from accounts.callers import Caller
 from assistants.startup import start
 from config import loop
-from config.project import ProjectError, project
+from config.project import ProjectError
 from runs.dispatch import create_run
 from runs.models import LIVE, Run
 from tests.conftest import ROOT, LiveServer, live_server
+from tests.projects import forget
 from threads import own_checkpointer
 from threads.checkpointer import fenced_saver
 from threads.fencing import Fence, LeaseLost
@@ -194,13 +195,8 @@ def configured(tmp_path: Path, settings) -> Iterator[Callable[..., None]]:
         settings.LANGGRAPH_CONFIG_FILE = tmp_path / "langgraph.json"
         forget()
 
-    def forget() -> None:
-        loop.run(own_checkpointer.close_own())
-        project.cache_clear()
-        serializer.cache_clear()
-
     yield write
-    forget()
+    loop.run(own_checkpointer.close_own())
 
 
 @pytest.mark.parametrize("form", ["ready", "made", "awaited", "entered", "entered_async"])

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +14,10 @@ import pytest
 from langgraph_sdk.client import LangGraphClient
 
 from assistants.retries import retry_policies
-from config.project import ProjectError, project
+from config.project import ProjectError
 from tests import wire
 from tests.conftest import LiveServer
+from tests.projects import forget
 
 BREAK = (
     "SELECT count(pg_cancel_backend(pid)) FROM pg_stat_activity"
@@ -156,13 +157,6 @@ async def test_a_timeout_must_be_a_number_of_seconds(seconds: Any, http: httpx.A
 # --- the section of langgraph.json ------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def fresh() -> Iterator[None]:
-    yield
-    project.cache_clear()
-    retry_policies.cache_clear()
-
-
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -180,11 +174,10 @@ def fresh() -> Iterator[None]:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_policy_that_cannot_be_used_is_refused(
-    given: dict[str, Any], said: str, fresh: None, tmp_path: Path, settings: Any
+    given: dict[str, Any], said: str, tmp_path: Path, settings: Any
 ) -> None:
     settings.LANGGRAPH_CONFIG_FILE = tmp_path / "langgraph.json"
     settings.LANGGRAPH_CONFIG_FILE.write_text(json.dumps({"graphs": {"echo": "./a.py:b"}, "retry": given}))
-    project.cache_clear()
-    retry_policies.cache_clear()
+    forget()
     with pytest.raises(ProjectError, match=said):
         retry_policies()

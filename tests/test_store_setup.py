@@ -15,12 +15,13 @@ from psycopg.conninfo import make_conninfo
 
 from config import loop
 from config.database import conninfo
-from config.project import ProjectError, project
+from config.project import ProjectError
 from config.ticks import Interval
 from store import configuration, opening, tables
 from store.configuration import CheckedEmbeddings, EmbeddingFailed, store_settings
 from store.items import ItemStore
 from store.opening import open_store
+from tests.projects import forget
 
 OWN = """
 from contextlib import asynccontextmanager
@@ -57,16 +58,11 @@ def section(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callabl
         document = {"graphs": {"g": "./g.py:graph"}, "store": store}
         (tmp_path / "langgraph.json").write_text(json.dumps(document))
         monkeypatch.setattr(settings, "LANGGRAPH_CONFIG_FILE", tmp_path / "langgraph.json")
+        loop.run(opening.close())
         forget()
 
-    def forget() -> None:
-        loop.run(opening.close())
-        project.cache_clear()
-        store_settings.cache_clear()
-
     yield write
-    monkeypatch.undo()
-    forget()
+    loop.run(opening.close())
 
 
 @pytest.mark.parametrize(

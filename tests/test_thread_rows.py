@@ -208,8 +208,6 @@ def test_a_thread_gets_the_default_ttl_unless_it_names_one(client: Any, monkeypa
     for body, minutes in (({}, 7), ({"ttl": {"ttl": 3}}, 3)):
         created = client.post("/threads", body, content_type="application/json").json()
         assert Thread.objects.get(pk=created["thread_id"]).ttl_minutes == minutes
-    monkeypatch.undo()
-    project.cache_clear()
 
 
 # --- delete -----------------------------------------------------------------------------------------------------------
