@@ -21,6 +21,12 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.timeout(60)]
 PATIENCE = 20.0
 
 
+@pytest.fixture(autouse=True)
+async def _redis_let_go() -> AsyncIterator[None]:
+    yield
+    await connection.close()
+
+
 class Client:
     """The far side of a WebSocket. `takes` says whether it takes what is sent; a close frame it always takes."""
 

@@ -33,9 +33,11 @@ def run(age):
     start = created + timedelta(milliseconds=random.lognormvariate(3, 1))
     name = random.choice(["ValueError", "ValueError", "RateLimitError", "TimeoutError"])
     error = {"error": name, "message": "the model answered with something else than the schema asks for"}
-    return Run(thread=random.choice(threads), assistant_id=assistant.pk, status=status, created_at=created,
+    kwargs = {"config": {"configurable": {"graph_id": assistant.graph_id}}}
+    return Run(thread=random.choice(threads), assistant_id=assistant.pk, kwargs=kwargs, created_at=created,
                started_at=start, ended_at=start + timedelta(milliseconds=random.lognormvariate(7, 0.6)), attempt=1,
-               worker=f"box-{random.randrange(4)}", error=error if status in ("error", "timeout") else None)
+               status=status, worker=f"box-{random.randrange(4)}",
+               error=error if status in ("error", "timeout") else None)
 Run.objects.bulk_create([run(age) for age in ages])
 Rollup.objects.all().delete()
 Thread.objects.bulk_create(Thread(status="interrupted", created_at=now - timedelta(hours=3)) for _ in range(3))
