@@ -53,6 +53,7 @@ CHOICES = (
 PROBLEM = "Problem"
 BLOCKED = "Blocked its loop"
 SHOWN_IN_LISTS = 90  # characters of an error
+MOST_AT_ONCE = 1000  # runs cancelled while a person waits; the console's runs page cancels any number
 
 
 class CancelForm(BaseDialogForm):  # type: ignore[misc]
@@ -170,7 +171,11 @@ class RunAdmin(Audited, RecordAdmin):
         return found if Run.objects.in_flight().filter(id_starts_with(["run_id"], object_id)).exists() else []
 
     def _cancel(self, request: HttpRequest, runs: RunQuerySet, action: CancelAction) -> None:
-        chosen = list(runs.in_flight().in_turn())
+        chosen = list(runs.in_flight().in_turn()[: MOST_AT_ONCE + 1])
+        if len(chosen) > MOST_AT_ONCE:
+            text = f"Nothing was cancelled: these are more than {MOST_AT_ONCE} runs. The page Runs cancels any number."
+            self.message_user(request, text, messages.ERROR)
+            return
         count = cancel_runs(chosen, action, f"{action} requested in the admin by {_name(request.user)}")
         for run in chosen:
             self.note(request, "cancel", run, f"Cancelled ({action}).", after={"action": action})

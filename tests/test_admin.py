@@ -245,6 +245,16 @@ def test_nothing_to_cancel_is_said(admin_client: Client, runs: dict[str, Run]):
     assert "Nothing to cancel" in act(admin_client, "cancel_selected", runs["done"]).content.decode()
 
 
+def test_too_many_at_once_are_left_alone(admin_client: Client, runs: dict[str, Run], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("runs.admin.MOST_AT_ONCE", 1)
+    page = act(admin_client, "cancel_selected", runs["due"], runs["running"]).content.decode()
+    assert "Nothing was cancelled: these are more than 1 runs" in page
+    for run in runs.values():
+        before = (run.status, run.cancel_action)
+        run.refresh_from_db()
+        assert (run.status, run.cancel_action) == before
+
+
 def test_a_runs_page_cancels_it_after_a_question(admin_client: Client, runs: dict[str, Run]):
     run = runs["due"]
     url = reverse("admin:runs_run_cancel", args=[run.pk])
