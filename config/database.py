@@ -2,8 +2,9 @@
 
 import asyncio
 import select
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
 
@@ -87,6 +88,17 @@ async def open_pool(**options: Any) -> AsyncPool:
     )
     await pool.open()
     return pool
+
+
+@asynccontextmanager
+async def alone(name: str) -> AsyncIterator[None]:
+    """Run the block in one process of the deployment at a time; whoever dies lets the next in. Raises OperationalError.
+
+    The lock lasts as long as a transaction, so a pooler of transactions may be in between.
+    """
+    async with await AsyncConnection.connect(conninfo()) as held:
+        await held.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+        yield
 
 
 def prepare_threshold() -> int | None:

@@ -10,7 +10,7 @@ from langgraph.store.base import BaseStore
 
 from accounts.callers import acting
 from config import loop, outage
-from config.database import AsyncPool, open_pool
+from config.database import AsyncPool, alone, open_pool
 from config.loading import find
 from config.project import ProjectError
 from store.configuration import store_settings
@@ -78,7 +78,9 @@ async def _open_custom(path: str) -> BaseStore:
     global _custom
     async with _opening:
         if _custom is None:
-            _custom = await _entered_store(path, find(path, "store"))
+            given = find(path, "store")
+            async with alone("project's store"):  # most make tables, which two at once cannot
+                _custom = await _entered_store(path, given)
             atexit.register(lambda: loop.run(close()))
         return _custom
 

@@ -21,6 +21,7 @@ from psycopg.conninfo import make_conninfo
 from accounts.callers import Caller
 from assistants.startup import start
 from config import loop
+from config.database import conninfo
 from config.project import ProjectError
 from runs.dispatch import create_run
 from runs.models import LIVE, Run
@@ -206,6 +207,17 @@ def test_a_saver_comes_in_every_form(form, configured):
     found = loop.run(open_own())
     assert isinstance(found, InMemorySaver)
     assert loop.run(open_own()) is found
+
+
+def test_one_process_at_a_time_makes_a_saver(configured):
+    configured(path="./forms.py:awaited")
+    with psycopg.connect(conninfo()) as another:
+        another.execute("SELECT pg_advisory_xact_lock(hashtextextended('project''s checkpointer', 0))")
+        opening = loop.start(open_own())
+        with pytest.raises(TimeoutError):
+            opening.result(0.5)
+        another.commit()
+        assert isinstance(opening.result(10), InMemorySaver)
 
 
 @pytest.mark.parametrize(

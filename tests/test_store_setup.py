@@ -129,6 +129,17 @@ def test_a_store_of_the_projects_own_is_left_when_it_is_closed(section: Callable
     assert seen == ["in", "out"]
 
 
+def test_one_process_at_a_time_makes_a_store(section: Callable[[Any], None]) -> None:
+    section({"path": "./own.py:awaited"})
+    with psycopg.connect(conninfo()) as another:
+        another.execute("SELECT pg_advisory_xact_lock(hashtextextended('project''s store', 0))")
+        being_made = loop.start(open_store(""))
+        with pytest.raises(TimeoutError):
+            being_made.result(0.5)
+        another.commit()
+        assert isinstance(being_made.result(10), BaseStore)
+
+
 def test_what_is_no_store_is_refused(section: Callable[[Any], None]) -> None:
     section({"path": "./own.py:nothing"})
     with pytest.raises(ProjectError, match="not a store"):

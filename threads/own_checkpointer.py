@@ -27,7 +27,7 @@ from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import ERROR
 
 from config import encryption, loop
-from config.database import AsyncPool
+from config.database import AsyncPool, alone
 from config.loading import find
 from config.project import ProjectError, project
 from threads.fencing import Fence, Fenced, LeaseLost
@@ -85,7 +85,9 @@ async def open_own() -> BaseCheckpointSaver[Any]:
         async with _opening:
             if _own is None:
                 path = project().checkpointer["path"]
-                _own = await _made(path, find(path, "checkpointer") if isinstance(path, str) else None)
+                given = find(path, "checkpointer") if isinstance(path, str) else None
+                async with alone("project's checkpointer"):  # most make tables, which two at once cannot
+                    _own = await _made(path, given)
                 atexit.register(lambda: loop.run(close_own()))
     return _own
 
